@@ -1,0 +1,75 @@
+"""What a package-database format is: a value that names its files and the functions that read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Tree(Protocol):
+    """What a format sees of an image: the files it asked for. Paths have no leading slash.
+
+    Links, also those of folders on the way (`lib` → `usr/lib`), are followed inside the image.
+    """
+
+    def glob(self, pattern: str) -> Sequence[str]:
+        """Return the kept files that match, sorted. `*` stays within a folder, `**/` is any depth, also none."""
+
+    def read(self, path: str) -> bytes | None:
+        """Return a kept file's contents, None where it is absent.
+
+        Raises `DamagedDatabaseError` where the path is a link loop, or the file is larger than the limits allow.
+        """
+
+    def has_folder(self, path: str) -> bool:
+        """Tell whether the path is a folder (through links) in the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An installed package as a database states it. None is "not stated".
+
+    `path` is the file that states it, without leading slash. `installed_size_bytes` is the claim of the
+    database, in bytes. `namespace` and `qualifiers` go into the purl where the format has them: the namespace
+    of a distribution's packages is the distribution and is added by the caller.
+    """
+
+    name: str
+    version: str | None
+    path: str
+    architecture: str | None = None
+    source_name: str | None = None
+    source_version: str | None = None
+    licenses: tuple[str, ...] = ()
+    installed_size_bytes: int | None = None
+    namespace: str | None = None
+    qualifiers: tuple[tuple[str, str], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """One file of many that cannot be read, while its neighbours can: a damaged row of its own."""
+
+    path: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One package-database format.
+
+    `name`: the purl type. `globs`: the files that a scan keeps for it, without leading slash. `expected`: the
+    places that get an `absent` row when they are not there. `places`: the databases that are there, sorted
+    paths of a file or a folder. `read`: the packages of one place; raises `DamagedDatabaseError` where the place
+    as a whole cannot be trusted. `files`: the paths that a package claims, no leading slash; None where the
+    database does not say. `is_distribution`: the operating system's own packages (their purl names the distro).
+    """
+
+    name: str
+    globs: tuple[str, ...]
+    expected: tuple[str, ...]
+    places: Callable[[Tree], Sequence[str]]
+    read: Callable[[Tree, str], Iterator[Found | Broken]]
+    files: Callable[[Tree, Found], Iterable[str] | None]
+    is_distribution: bool = False

@@ -1,0 +1,352 @@
+"""The row classes (= the schemas of all tables), and the two functions that make and check a table."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+
+from audit_lib.errors import TableError
+
+Status = Literal["read", "absent", "damaged"]
+Kind = Literal["file", "hardlink", "directory", "symlink", "character_device", "block_device", "fifo"]
+Change = Literal["added", "removed", "kept", "changed"]
+Category = Literal[
+    "caches",
+    "bytecode",
+    "debug symbols",
+    "documentation",
+    "executables",
+    "fonts",
+    "headers and static libraries",
+    "language packages",
+    "locales",
+    "manual pages",
+    "other",
+    "package-manager data",
+    "shared libraries",
+    "time zones",
+]
+
+_DTYPES = {str: "string", int: "Int64", float: "Float64", bool: "boolean"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """What all row classes share: `KEY` names the columns that tell one row from the next."""
+
+    KEY: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image(Row):
+    """One row: the image as a whole.
+
+    `compressed_bytes`: as the registry stores it, all layers added up; not stated by an engine.
+    `unpacked_bytes`: the layer tars added up. `file_bytes`: contents of the final tree, hard links once.
+    `file_count`: entries of the final tree other than directories. `package_count`: missing unless at
+    least one database was read and none is damaged. `unowned_share`: share (0-1) of `file_bytes` that
+    no package claims; missing where `package_count` is.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image",)
+
+    image: str
+    reference: str
+    source: str
+    manifest_digest: str | None
+    config_digest: str | None
+    os: str | None
+    architecture: str | None
+    created_utc: str | None
+    distro_id: str | None
+    distro_version: str | None
+    user: str | None
+    entrypoint: str | None
+    cmd: str | None
+    layer_count: int | None
+    compressed_bytes: int | None
+    unpacked_bytes: int | None
+    file_bytes: int | None
+    file_count: int | None
+    package_count: int | None
+    unowned_share: float | None
+    distro_name: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer(Row):
+    """One row a layer, 1 is the base.
+
+    `unpacked_bytes`: length of the layer tar. `content_bytes`: file contents it stores (what
+    `docker history` shows). `reclaimable_bytes`: those of `content_bytes` that the final tree
+    does not show, because a layer above (or this one again) overwrote or deleted them.
+    `file_count`: entries other than directories and whiteouts.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "layer")
+
+    image: str
+    layer: int
+    diff_id: str
+    layer_digest: str | None
+    media_type: str | None
+    created_by: str | None
+    compressed_bytes: int | None
+    unpacked_bytes: int
+    file_count: int
+    reclaimable_bytes: int
+    content_bytes: int
+    whiteout_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File(Row):
+    """One row a path of the final tree (the root itself is left out).
+
+    `mode`: four octal digits as text ("4755"). `file_bytes`: contents of a regular file; 0 for all
+    else, and for the second and further names of a hard-linked file (kind `hardlink`, `link_target` =
+    its first name in sorted order), so that the column adds up to the image's `file_bytes`.
+    `layer`: the layer that brought this entry. `format`, `package`: its owner, missing where no
+    package claims it. `capabilities`: the file's Linux capabilities as `getcap` prints them.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "path")
+
+    image: str
+    path: str
+    kind: Kind
+    file_bytes: int
+    mode: str
+    uid: int
+    gid: int
+    link_target: str | None
+    layer: int
+    format: str | None
+    package: str | None
+    category: Category
+    capabilities: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database(Row):
+    """One row a place where a package database was looked for, and what came of it.
+
+    `status` read with `package_count` 0 is an empty database; `absent` is none; `damaged` is one
+    that is there and cannot be trusted: its packages are unknown, not none. `detail` says why.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "database_path", "format")
+
+    image: str
+    database_path: str
+    format: str
+    status: Status
+    package_count: int | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Package(Row):
+    """One row an installed package, as one database states it.
+
+    `format` is the purl type. `installed_size_bytes`: what the database claims. `file_bytes`,
+    `file_count`: what the package's files (entries other than directories) weigh in the final tree;
+    missing where the database does not say which files it owns. `first_layer`: the layer that
+    introduced this name and version. `parent`: `format:name` of the package that installed this
+    one's files (a Python package out of a deb), so that nothing need be counted twice.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "format", "name", "version", "architecture", "database_path")
+
+    image: str
+    format: str
+    name: str
+    version: str | None
+    architecture: str | None
+    purl: str
+    source_name: str | None
+    source_version: str | None
+    licenses: str | None
+    installed_size_bytes: int | None
+    file_bytes: int | None
+    file_count: int | None
+    first_layer: int | None
+    database_path: str
+    parent: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary(Row):
+    """One row a measure of both images; `reduction_share` = 1 - minimal / full.
+
+    `unit` is `bytes`, `count` or `share`. Missing on a side means unknown there.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("measure",)
+
+    measure: str
+    unit: Literal["bytes", "count", "share"]
+    full: float | None
+    minimal: float | None
+    delta: float | None
+    reduction_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackageChange(Row):
+    """One row a package name on either side, compared by (format, name).
+
+    Several versions of one name stand in one row, joined by ", ". `matched_by` tells how a row
+    was paired: `name`, or `source_name` across distributions (deb against apk or rpm; a guess,
+    marked as such), missing where it stands alone.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("format", "name")
+
+    format: str
+    name: str
+    change: Change
+    version_full: str | None
+    version_minimal: str | None
+    file_bytes_full: int | None
+    file_bytes_minimal: int | None
+    delta_bytes: int | None
+    matched_by: Literal["name", "source_name"] | None
+    counterpart: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CategorySize(Row):
+    """One row a grouping (`category`, `top_folder`) and group: bytes and files on both sides."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("grouping", "category")
+
+    grouping: Literal["category", "top_folder"]
+    category: str
+    file_bytes_full: int
+    file_bytes_minimal: int
+    delta_bytes: int
+    file_count_full: int
+    file_count_minimal: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerSize(Row):
+    """One row a layer of either image; `is_shared` where both images have that diff id."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("role", "layer")
+
+    role: Literal["full", "minimal"]
+    image: str
+    layer: int
+    diff_id: str
+    created_by: str | None
+    compressed_bytes: int | None
+    unpacked_bytes: int
+    content_bytes: int
+    reclaimable_bytes: int
+    is_shared: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileChange(Row):
+    """One row a path on either side other than a directory; `changed` names in `what` the facts that differ.
+
+    Contents are not compared byte for byte: a file of equal size, mode, owner, kind and target is `kept`.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("path",)
+
+    path: str
+    change: Change
+    what: str | None
+    file_bytes_full: int | None
+    file_bytes_minimal: int | None
+    delta_bytes: int
+    package_full: str | None
+    package_minimal: str | None
+    category: Category
+
+
+def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return a table of `row`: its fields as columns, in order, nullable types, sorted by `KEY`.
+
+    `records` are instances of `row`, or whole columns by name (for tables with many rows).
+    Raises `TableError` where a value, a type or a key does not fit.
+    """
+    names = [field.name for field in fields(row)]
+    if isinstance(records, Mapping):
+        if set(records) != set(names):
+            raise TableError(f"{row.__name__}: expected columns {names}, found {list(records)}")
+        columns: Mapping[str, Sequence[Any]] = records
+    else:
+        rows = list(records)
+        columns = {name: [getattr(record, name) for record in rows] for name in names}
+    try:
+        frame = pd.DataFrame({name: pd.array(columns[name], dtype=_schema(row)[name].dtype) for name in names})  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise TableError(f"{row.__name__}: {error}") from error
+    frame = frame.sort_values(list(row.KEY), kind="stable", ignore_index=True)
+    return check_table(row, frame)
+
+
+def check_table(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:
+    """Return `frame` unchanged if it is a table of `row`; raise `TableError` naming the fault otherwise.
+
+    Checked: column names and order (further columns may follow), types, missing values,
+    vocabularies (`Literal`), and that `KEY` is unique.
+    """
+    schema = _schema(row)
+    if list(frame.columns[: len(schema)]) != list(schema):
+        raise TableError(f"{row.__name__}: expected columns {list(schema)}, found {list(frame.columns)}")
+    for name, column in schema.items():
+        values = frame[name]
+        if values.dtype.name != column.dtype:
+            raise TableError(f"{row.__name__}.{name}: expected type {column.dtype}, found {values.dtype.name}")
+        if not column.is_optional and values.isna().any():
+            raise TableError(f"{row.__name__}.{name}: row {int(values.isna().argmax())} is missing, expected a value")
+        if column.vocabulary and not values.dropna().isin(column.vocabulary).all():
+            strange = sorted(set(values.dropna()) - set(column.vocabulary))
+            raise TableError(f"{row.__name__}.{name}: expected one of {list(column.vocabulary)}, found {strange}")
+    if row.KEY and frame.duplicated(list(row.KEY)).any():
+        first = frame.loc[frame.duplicated(list(row.KEY)), list(row.KEY)].iloc[0].tolist()
+        raise TableError(f"{row.__name__}: key {list(row.KEY)} occurs twice: {first}")
+    return frame
+
+
+def total(values: pd.Series) -> int | None:
+    """Return the sum of a column, or None where any part of it is unknown (`sum()` would skip it quietly).
+
+    >>> total(pd.Series([1, 2], dtype="Int64")), total(pd.Series([1, None], dtype="Int64"))
+    (3, None)
+    >>> total(pd.Series([], dtype="Int64"))
+    0
+    """
+    result = values.sum(skipna=False)
+    return None if pd.isna(result) else int(result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    dtype: str
+    is_optional: bool
+    vocabulary: tuple[str, ...]
+
+
+@cache
+def _schema(row: type[Row]) -> dict[str, _Column]:
+    hints = typing.get_type_hints(row)
+    return {field.name: _column(hints[field.name]) for field in fields(row)}
+
+
+def _column(hint: Any) -> _Column:
+    options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+    kept = [option for option in options if option is not type(None)]
+    vocabulary = typing.get_args(kept[0]) if typing.get_origin(kept[0]) is Literal else ()
+    return _Column(_DTYPES[str if vocabulary else kept[0]], len(kept) < len(options), vocabulary)

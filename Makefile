@@ -1,0 +1,67 @@
+# What a person or a schedule runs here. Each target says after ## what it is for.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+REPORT := reports/my-first-report
+# More for the tool behind a target: make test ARGS="-k tar", make lock ARGS=--upgrade
+ARGS ?=
+
+.PHONY: help
+help: ## Print this list
+	@echo 'make TARGET, where TARGET is one of'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo 'PYTHON=python3.13 chooses the interpreter (3.11 or newer) when $(VENV) is made.'
+
+.PHONY: report
+report: $(VENV)/.ready ## Compare the two sample images and leave a report under reports/
+	$(BIN)/image-audit report sample:full sample:minimal -o $(REPORT)
+	@echo 'The report is $(CURDIR)/$(REPORT)/report.html'
+
+.PHONY: test
+test: $(VENV)/.ready ## Run all tests: units, doctests, notebooks, architecture, engines where they answer
+	$(BIN)/pytest -n 2 $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.ready ## Check style, format and types, notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict audit_lib
+
+.PHONY: notebooks
+notebooks: $(VENV)/.ready ## Execute the notebooks on the samples and store what they show
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+.PHONY: bench
+bench: $(VENV)/.ready ## Measure time and memory on a real image (takes minutes)
+	$(BIN)/pytest -m bench -rA tests/benchmarks $(ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.ready ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements.lock --quiet \
+	  --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-header --no-annotate --no-config $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what make made: the environment, caches, my-first-report
+	rm -rf $(VENV) $(REPORT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find audit_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment holds exactly what the lock names: a new lock makes it anew.
+$(VENV)/.locked: requirements.lock
+	@command -v '$(PYTHON)' > /dev/null \
+	  || { echo 'There is no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=…' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$$($(PYTHON) --version) is too old: 3.11 or newer is needed. Name one: make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null \
+	  || { echo '$(PYTHON) has no venv module. On Debian: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'Making $(VENV) from requirements.lock (once; a minute or two)'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# hatchling comes from the lock as well, so nothing unpinned is fetched.
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,6 +21,9 @@ class Tree(Protocol):
 
         Raises `DamagedDatabaseError` where the path is a link loop, or the file is larger than the limits allow.
         """
+
+    def evidence(self, format: str) -> Mapping[str, bytes]:  # noqa: A002 - the column's name
+        """Return what the format's `extract` took out of single files, by path, sorted."""
 
     def has_folder(self, path: str) -> bool:
         """Tell whether the path is a folder (through links) in the image."""
@@ -63,7 +66,12 @@ class Format:
     places that get an `absent` row when they are not there. `places`: the databases that are there, sorted
     paths of a file or a folder. `read`: the packages of one place; raises `DamagedDatabaseError` where the place
     as a whole cannot be trusted. `files`: the paths that a package claims, no leading slash; None where the
-    database does not say. `is_distribution`: the operating system's own packages (their purl names the distro).
+    database does not say; a path that ends in "/" claims everything below that folder that no deeper package claims.
+    `is_distribution`: the operating system's own packages (their purl names the distro).
+
+    `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole, when
+    its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
+    `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
     """
 
     name: str
@@ -73,3 +81,6 @@ class Format:
     read: Callable[[Tree, str], Iterator[Found | Broken]]
     files: Callable[[Tree, Found], Iterable[str] | None]
     is_distribution: bool = False
+    extract: Callable[[str, bytes], bytes | None] | None = None
+    extract_globs: tuple[str, ...] = ()
+    extract_magic: bytes | None = None

@@ -1,0 +1,218 @@
+"""deb, the packages of Debian and its kin: one status file, or one file a package in distroless images.
+
+Sources: deb-control(5), dpkg-query(1), deb-split of `/var/lib/dpkg/status.d` as the distroless images' builders
+write it (a stanza a file, `NAME.md5sums` beside it), the machine-readable copyright format 1.0 (DEP-5).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats.base import Broken, Format, Found, Tree
+
+_STATUS = "var/lib/dpkg/status"
+_STATUS_D = "var/lib/dpkg/status.d"
+_INFO = "var/lib/dpkg/info"
+# The third word of Status, by dpkg(1) "Package states". What is `config-files` or `not-installed` has no program left.
+_INSTALLED = frozenset({"installed", "unpacked", "half-installed", "half-configured", "triggers-awaited", "triggers-pending"})
+_STATES = _INSTALLED | {"config-files", "not-installed"}
+_FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
+_SOURCE = re.compile(r"(\S+)(?:\s+\(([^)]+)\))?")
+_LICENSE = re.compile(r"^License:[ \t]*(\S[^\n]*)", re.MULTILINE)
+_COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
+
+
+def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:
+    """Yield the stanzas of a status file: field names in lower case, continuation lines joined by newlines.
+
+    Raises `DamagedDatabaseError` with the line where one is neither a field, a continuation nor empty, where a stanza
+    lacks a field that dpkg always writes, or where the file ends in the middle of a line.
+
+    >>> list(parse(b"Package: bash\\nStatus: install ok installed\\nVersion: 5.2-1\\nArchitecture: amd64\\n\\n", "status"))
+    [{'package': 'bash', 'status': 'install ok installed', 'version': '5.2-1', 'architecture': 'amd64'}]
+    """
+    text = _decoded(data, path)
+    if text and not text.endswith("\n"):
+        last = text.rpartition("\n")[2]
+        raise DamagedDatabaseError(path, text.count("\n") + 1, f"the file ends within a line: {last[:60]!r}")
+    stanza: dict[str, str] = {}
+    name, start = "", 1
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line or line.isspace():
+            if stanza:
+                yield _checked(stanza, path, start)
+            stanza, name = {}, ""
+            continue
+        if line[0] in " \t":
+            if not name:
+                raise DamagedDatabaseError(path, number, f"a continuation of nothing: {line[:60]!r}; expected 'Field: value'")
+            stanza[name] += "\n" + line[1:]
+            continue
+        match = _FIELD.match(line)
+        if match is None:
+            raise DamagedDatabaseError(path, number, f"expected 'Field: value', found {line[:60]!r}")
+        if not stanza:
+            start = number
+        name = match[1].lower()
+        if name in stanza:
+            raise DamagedDatabaseError(path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages")
+        stanza[name] = match[2]
+    if stanza:
+        yield _checked(stanza, path, start)
+
+
+def parse_licenses(text: str) -> tuple[str, ...]:
+    """Return the licence names of a copyright file, as stated, sorted; () where it names none.
+
+    The machine-readable form states them in `License:` fields; older texts point to `/usr/share/common-licenses`.
+
+    >>> parse_licenses("License: GPL-2+\\n text\\n\\nLicense: Expat")
+    ('Expat', 'GPL-2+')
+    >>> parse_licenses("see /usr/share/common-licenses/GPL-3.")
+    ('GPL-3',)
+    """
+    stated = {match.strip() for match in _LICENSE.findall(text)}
+    return tuple(sorted(stated or set(_COMMON.findall(text))))
+
+
+def parse_diversions(text: str) -> dict[str, tuple[str, str]]:
+    """Return diverted paths: path → (where it went, the package that diverted it). Three lines each, dpkg-divert(1)."""
+    lines = text.splitlines()
+    return {
+        lines[at].lstrip("/"): (lines[at + 1].lstrip("/"), lines[at + 2]) for at in range(0, len(lines) - len(lines) % 3, 3)
+    }
+
+
+def _places(tree: Tree) -> Sequence[str]:
+    found = list(tree.glob(_STATUS))
+    if tree.has_folder(_STATUS_D):
+        found.append(_STATUS_D)
+    return found
+
+
+def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
+    if place == _STATUS:
+        stanzas = [(stanza, _STATUS) for stanza in parse(tree.read(_STATUS) or b"", _STATUS)]
+        _compare_with_lists(tree, {stanza["package"] for stanza, _ in stanzas})
+    else:
+        paths = [path for path in tree.glob(f"{_STATUS_D}/*") if not path.endswith(".md5sums")]
+        stanzas = [(stanza, path) for path in paths for stanza in parse(tree.read(path) or b"", path)]
+    for stanza, path in stanzas:
+        found = _found(stanza, path, tree)
+        if found is not None:
+            yield found
+
+
+def _compare_with_lists(tree: Tree, known: set[str]) -> None:
+    """Raise where dpkg's file lists name packages that the status file lacks: it was cut or edited."""
+    listed = {path[len(_INFO) + 1 : -len(".list")].partition(":")[0] for path in tree.glob(f"{_INFO}/*.list")}
+    lost = sorted(listed - known)
+    if lost:
+        names = ", ".join(lost[:3]) + (" …" if len(lost) > 3 else "")  # noqa: PLR2004 - a few names are enough
+        raise DamagedDatabaseError(
+            _STATUS, None, f"cut or edited: it lacks {len(lost)} of the {len(listed)} packages whose file lists are there ({names})"
+        )
+
+
+def _found(stanza: Mapping[str, str], path: str, tree: Tree) -> Found | None:
+    state = stanza.get("status", "install ok installed").split()[-1]
+    if state not in _INSTALLED:
+        return None
+    source = _SOURCE.match(stanza.get("source", ""))
+    size = stanza.get("installed-size", "")
+    name, version = stanza["package"], stanza["version"]
+    return Found(
+        name=name,
+        version=version,
+        path=path,
+        architecture=stanza.get("architecture"),
+        source_name=source[1] if source else name,
+        source_version=(source[2] if source else None) or version,
+        licenses=_licenses(tree, name),
+        installed_size_bytes=int(size) * 1024 if size.isdecimal() else None,  # dpkg states KiB
+    )
+
+
+def _licenses(tree: Tree, name: str) -> tuple[str, ...]:
+    try:
+        data = tree.read(f"usr/share/doc/{name}/copyright")
+    except DamagedDatabaseError:
+        return ()
+    return parse_licenses(data.decode("utf-8", "replace")) if data else ()
+
+
+def _files(tree: Tree, found: Found) -> Iterable[str] | None:
+    if found.path != _STATUS:
+        listed = _md5sums(tree, f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums")
+        # The stanza's own file and its checksums belong to the package as surely as dpkg's list does.
+        return None if listed is None else listed
+    for stem in (found.name, f"{found.name}:{found.architecture}"):
+        data = tree.read(f"{_INFO}/{stem}.list")
+        if data is not None:
+            return _undiverted(tree, found.name, [line.lstrip("/") for line in _lines(data) if line != "/."])
+    for stem in (found.name, f"{found.name}:{found.architecture}"):
+        listed = _md5sums(tree, f"{_INFO}/{stem}.md5sums")
+        if listed is not None:
+            return listed
+    return None
+
+
+def _md5sums(tree: Tree, path: str) -> list[str] | None:
+    data = tree.read(path)
+    if data is None:
+        return None
+    # "<32 hex digits>  <path>"
+    return [line[34:].removeprefix("./").lstrip("/") for line in _lines(data) if len(line) > 34]  # noqa: PLR2004
+
+
+def _undiverted(tree: Tree, package: str, paths: list[str]) -> list[str]:
+    data = tree.read("var/lib/dpkg/diversions")
+    if not data:
+        return paths
+    diverted = parse_diversions(data.decode("utf-8", "surrogateescape"))
+    return [
+        diverted[path][0] if path in diverted and diverted[path][1] != package else path for path in paths
+    ]
+
+
+def _lines(data: bytes) -> list[str]:
+    return [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line]
+
+
+def _decoded(data: bytes, path: str) -> str:
+    if b"\0" in data:
+        raise DamagedDatabaseError(path, data.count(b"\n", 0, data.index(b"\0")) + 1, "a NUL byte; expected text")
+    return data.decode("utf-8", "replace")
+
+
+def _checked(stanza: dict[str, str], path: str, line: int) -> dict[str, str]:
+    if not stanza.get("package"):
+        raise DamagedDatabaseError(path, line, f"a stanza without Package; it has {', '.join(list(stanza)[:5])}")
+    words = stanza.get("status", "install ok installed").split()
+    if len(words) != 3 or words[2] not in _STATES:  # noqa: PLR2004 - want, error, state
+        raise DamagedDatabaseError(path, line, f"{stanza['package']}: Status is {stanza['status']!r}; expected 'install ok installed' or the like")
+    if words[2] in _INSTALLED:
+        for field in ("version", "architecture"):
+            if not stanza.get(field):
+                raise DamagedDatabaseError(path, line, f"{stanza['package']}: no {field.capitalize()}; was the file cut?")
+    return stanza
+
+
+FORMAT = Format(
+    name="deb",
+    globs=(
+        _STATUS,
+        f"{_STATUS_D}/*",
+        f"{_INFO}/*.list",
+        f"{_INFO}/*.md5sums",
+        "var/lib/dpkg/diversions",
+        "usr/share/doc/*/copyright",
+    ),
+    expected=(_STATUS, _STATUS_D),
+    places=_places,
+    read=_read,
+    files=_files,
+    is_distribution=True,
+)

@@ -1,0 +1,327 @@
+"""Layers stacked into the one tree that a container sees: whiteouts, links, look-up.
+
+Rules: OCI image-spec, layer.md ("Whiteouts", "Opaque Whiteout"). A whiteout hides what lies below its own
+layer, wherever in the layer it stands. An entry whose folder is a link in the layers below (`lib` → `usr/lib`)
+lands behind that link, as umoci and containerd unpack it; an entry that is itself a folder replaces the link.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
+from audit_lib.formats.globs import pattern
+from audit_lib.scan import LayerScan, Limits, NotKept
+from audit_lib.tar import clean
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+# Linux gives up after 40 links on one path (path_resolution(7), MAXSYMLINKS).
+_MAX_LINKS = 40
+_KINDS = {"0": "file", "1": "hardlink", "2": "symlink", "3": "character_device", "4": "block_device", "5": "directory", "6": "fifo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the tree as its layer states it; `layer` counts from 1, `size` is 0 but for files."""
+
+    layer: int
+    kind: str
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    link: str | None
+    magic: str
+    capability: bytes | None
+
+
+class Rootfs:
+    """The final tree of the layers added so far, bottom first. Serves as the `Tree` that formats read.
+
+    Paths have no slash in front; the root itself is not an entry. Folders that no layer states (only what is in
+    them) are there all the same: mode 0755, owned by root, as unpackers make them.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.scans: list[LayerScan] = []
+        self._limits = limits or Limits()
+        # path → (layer from 0, row); row -1 is a folder that no layer states
+        self._live: dict[str, tuple[int, int]] = {}
+        # (layer, row) of a hard link's entry → that of the file it names
+        self._linked: dict[tuple[int, int], tuple[int, int]] = {}
+        self._kept: list[str] | None = None
+
+    def add(self, scan: LayerScan) -> None:
+        """Put a layer on top. Raises `ImageFormatError` for a hard link to nothing or in a loop, or a folder that is a file."""
+        self.scans.append(scan)
+        self._kept = None
+        entries = self._whiteouts_applied(scan)
+        number = len(self.scans) - 1
+        folders = {scan.paths[row] for row in entries if scan.kinds[row] == "5"}
+        own: dict[str, tuple[int, int]] = {}
+        parents: dict[str, str] = {"": ""}
+        for row in entries:
+            path = scan.paths[row]
+            if not path:
+                continue
+            folder, _, name = path.rpartition("/")
+            real = parents.get(folder)
+            if real is None:
+                real = parents[folder] = self._made_folder(folder, folders, number, scan.name)
+            where = f"{real}/{name}" if real else name
+            if scan.kinds[row] == "5":
+                parents[path] = where
+            elif where in own and scan.kinds[own[where][1]] == "5":
+                raise ImageFormatError(f"layer {scan.name}: states /{where} twice, as a folder and as something else")
+            self._live[where] = own[where] = (number, row)
+        if len(self._live) > self._limits.entries:
+            raise LimitError(f"{scan.name}: more than {self._limits.entries:,} entries in the image (limit `entries`)")
+        self._join_hard_links(scan, number, own)
+
+    def paths(self) -> list[str]:
+        """Return all paths, sorted."""
+        return sorted(self._live)
+
+    def entry(self, path: str) -> Entry | None:
+        """Return the entry at exactly this path (no link followed), None where there is none."""
+        place = self._live.get(path)
+        if place is None:
+            return None
+        number, row = place
+        if row < 0:
+            return Entry(number + 1, "directory", 0, 0o755, 0, 0, None, "", None)
+        scan = self.scans[number]
+        target = self._linked.get(place)
+        if target is not None:
+            number_of_file, row_of_file = target
+            scan, row = self.scans[number_of_file], row_of_file
+        mode, uid, gid = scan.owners[row]
+        kind = _KINDS[scan.kinds[row]]
+        link = scan.links.get(row) if kind == "symlink" else None
+        return Entry(number + 1, kind, scan.sizes[row], mode, uid, gid, link, scan.magics.get(row, ""), scan.capabilities.get(row))
+
+    def inode(self, path: str) -> tuple[int, int] | None:
+        """Return what tells one file from another whatever its names: (layer from 0, row) of its contents."""
+        place = self._live.get(path)
+        return None if place is None else self._linked.get(place, place)
+
+    def resolve(self, path: str) -> str | None:
+        """Return the path that remains when all links are followed, None where it leads nowhere. Raises `LoopError`."""
+        pending, done, links = path.split("/")[::-1], "", 0
+        while pending:
+            part = pending.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                done = done.rpartition("/")[0]
+                continue
+            here = f"{done}/{part}" if done else part
+            place = self._live.get(here)
+            if place is None:
+                return None
+            target = self._symlink(place)
+            if target is None:
+                done = here
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                raise LoopError(path)
+            if target.startswith("/"):
+                done = ""
+            pending.extend(target.split("/")[::-1])
+        return done
+
+    def real_folder(self, folder: str, known: dict[str, str | None]) -> str | None:
+        """Return a folder with links followed, None where it leads nowhere or round in a loop; `known` remembers."""
+        if folder not in known:
+            try:
+                known[folder] = self.resolve(folder)
+            except LoopError:
+                known[folder] = None
+        return known[folder]
+
+    def glob(self, glob: str) -> Sequence[str]:
+        """Return the kept files that match, sorted (see `formats.base.Tree`)."""
+        if self._kept is None:
+            self._kept = sorted(path for path, place in self._live.items() if self._is_kept(path, place))
+        return [path for path in self._kept if pattern(glob).fullmatch(path)]
+
+    def read(self, path: str) -> bytes | None:
+        """Return a kept file's contents through links, None where it is absent (see `formats.base.Tree`)."""
+        try:
+            real = self.resolve(path)
+        except LoopError as error:
+            raise DamagedDatabaseError(path, None, "a loop of symbolic links; expected a file") from error
+        if real is None:
+            if path in self._live:
+                raise DamagedDatabaseError(path, None, "a symbolic link to nothing; expected a file")
+            return None
+        number, row = self._linked.get(self._live[real], self._live[real]) if real else (0, -1)
+        if row < 0 or self.scans[number].kinds[row] != "0":
+            kind = "directory" if row < 0 else _KINDS[self.scans[number].kinds[row]]
+            raise DamagedDatabaseError(path, None, f"a {kind}; expected a file")
+        content = self.scans[number].kept.get(row)
+        if content is None:
+            raise DamagedDatabaseError(path, None, f"a link to /{real}, which no package database is read from")
+        if isinstance(content, NotKept):
+            raise DamagedDatabaseError(path, None, content.why)
+        return content
+
+    def evidence(self, format: str) -> Mapping[str, bytes]:  # noqa: A002 - the column's name
+        """Return what a format took out of single files, by path, sorted (see `formats.base.Tree`)."""
+        return {path: found for path, found in self._evidence(format) if isinstance(found, bytes)}
+
+    def not_examined(self, format: str) -> Mapping[str, str]:  # noqa: A002 - the column's name
+        """Return the files that a format asked for and could not look into, with the reason, by path."""
+        return {path: found.why for path, found in self._evidence(format) if isinstance(found, NotKept)}
+
+    def has_folder(self, path: str) -> bool:
+        """Tell whether the path is a folder, through links."""
+        try:
+            real = self.resolve(path)
+        except LoopError:
+            return False
+        if not real:
+            return real is not None
+        number, row = self._live[real]
+        return row < 0 or self.scans[number].kinds[row] == "5"
+
+    def reclaimable_bytes(self) -> list[int]:
+        """Return for each layer the bytes of file contents it stores that the tree does not show."""
+        shown = {self._linked.get(place, place) for place in self._live.values()}
+        return [
+            sum(size for row, size in enumerate(scan.sizes) if size and (number, row) not in shown)
+            for number, scan in enumerate(self.scans)
+        ]
+
+    def _evidence(self, name: str) -> Iterator[tuple[str, bytes | NotKept]]:
+        if not any(key[0] == name for scan in self.scans for key in scan.evidence):
+            return
+        for path in sorted(self._live):
+            place = self._live[path]
+            found = self.scans[place[0]].evidence.get((name, place[1]))
+            if found is not None:
+                yield path, found
+
+    def _is_kept(self, path: str, place: tuple[int, int]) -> bool:
+        number, row = self._linked.get(place, place)
+        return row in self.scans[number].kept or (row >= 0 and self.scans[number].kinds[row] == "2" and self._links_to_kept(path))
+
+    def _links_to_kept(self, path: str) -> bool:
+        try:
+            real = self.resolve(path)
+        except LoopError:
+            return False
+        number, row = self._live[real] if real else (0, -1)
+        return row in self.scans[number].kept
+
+    def _symlink(self, place: tuple[int, int]) -> str | None:
+        number, row = place
+        if row < 0 or self.scans[number].kinds[row] != "2":
+            return None
+        return self.scans[number].links[row]
+
+    def _is_folder(self, place: tuple[int, int]) -> bool:
+        number, row = place
+        return row < 0 or self.scans[number].kinds[row] == "5"
+
+    def _whiteouts_applied(self, scan: LayerScan) -> list[int]:
+        """Hide what the layer deletes or replaces of the layers below; return the rows that are entries."""
+        gone: set[str] = set()
+        emptied: set[str] = set()
+        entries: list[int] = []
+        known: dict[str, str | None] = {}
+        stated = {path for row, path in enumerate(scan.paths) if scan.kinds[row] == "5"}
+        for row, path in enumerate(scan.paths):
+            folder, _, name = path.rpartition("/")
+            if name.startswith(_WHITEOUT):
+                real = self.real_folder(folder, known)
+                if real is None:
+                    continue
+                if name == _OPAQUE:
+                    emptied.add(real)
+                elif not name.startswith(".wh..wh."):  # AUFS keeps its own notes under such names
+                    hidden = name[len(_WHITEOUT) :]
+                    gone.add(f"{real}/{hidden}" if real else hidden)
+                continue
+            entries.append(row)
+            if scan.kinds[row] == "5":
+                continue
+            if folder and folder not in self._live and folder not in stated:
+                real = self.real_folder(folder, known)
+                path = f"{real}/{name}" if real else path  # noqa: PLW2901 - the path behind the link
+            below = self._live.get(path)
+            if below is not None and self._is_folder(below):
+                gone.add(path)
+        if gone or emptied:
+            self._live = {path: place for path, place in self._live.items() if not _is_hidden(path, gone, emptied)}
+        return entries
+
+    def _made_folder(self, folder: str, stated: set[str], number: int, what: str) -> str:
+        """Return where entries of a folder land; folders that nothing states are made."""
+        done = ""
+        for part in folder.split("/"):
+            here = f"{done}/{part}" if done else part
+            if here in stated:
+                # The layer itself says that this is a folder: it replaces whatever lay there.
+                if here not in self._live or not self._is_folder(self._live[here]):
+                    self._live[here] = (number, -1)
+                done = here
+                continue
+            place = self._live.get(here)
+            if place is None:
+                self._live[here] = (number, -1)
+            elif not self._is_folder(place):
+                try:
+                    real = self.resolve(here)
+                except LoopError as error:
+                    raise ImageFormatError(f"layer {what}: {folder!r} lies behind a loop of symbolic links") from error
+                if real is None or (real and not self._is_folder(self._live[real])):
+                    raise ImageFormatError(f"layer {what}: an entry lies in /{folder}, but /{here} is not a folder")
+                here = real
+            done = here
+        return done
+
+    def _join_hard_links(self, scan: LayerScan, number: int, own: dict[str, tuple[int, int]]) -> None:
+        by_name = {scan.paths[row]: row for row, kind in enumerate(scan.kinds) if kind in "01"}
+        known: dict[str, str | None] = {}
+        for where, (_, first) in own.items():
+            row, seen = first, set()
+            while scan.kinds[row] == "1":
+                if row in seen:
+                    raise ImageFormatError(f"layer {scan.name}: /{where} is a hard link in a loop")
+                seen.add(row)
+                target = clean(scan.links[row], f"layer {scan.name}")
+                if target in by_name:
+                    row = by_name[target]
+                    continue
+                folder, _, name = target.rpartition("/")
+                real = self.real_folder(folder, known)
+                place = self._live.get(f"{real}/{name}" if real else name) if real is not None else None
+                if place is None or place[1] < 0:
+                    raise ImageFormatError(f"layer {scan.name}: /{where} is a hard link to /{target}, which is not there")
+                if place[0] != number:
+                    self._linked[number, first] = self._linked.get(place, place)
+                    break
+                row = place[1]
+            else:
+                if row != first:
+                    self._linked[number, first] = (number, row)
+
+
+class LoopError(Exception):
+    """Symbolic links that lead round in a circle; what that means is for the caller to say."""
+
+
+def _is_hidden(path: str, gone: set[str], emptied: set[str]) -> bool:
+    if path in gone or "" in emptied:
+        return True
+    folder = posixpath.dirname(path)
+    while folder:
+        if folder in gone or folder in emptied:
+            return True
+        folder = posixpath.dirname(folder)
+    return False

@@ -1,0 +1,316 @@
+"""One pass over one layer: what it holds, what it is called by digest, and the few files worth keeping.
+
+Bytes come in from the source, are hashed, inflated, hashed again and walked header by header.
+Inflating and hashing run in threads beside the walk (both release the interpreter's lock);
+nothing is written to disk and no layer is ever in memory whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import zstandard
+from isal import igzip_lib
+
+from audit_lib.errors import AuditError, DigestError, ImageFormatError, LimitError
+from audit_lib.formats.base import Format
+from audit_lib.formats.globs import Matcher
+from audit_lib.sources.base import Blob, Stream
+from audit_lib.tar import Member, Window, clean, members
+
+CAPABILITY = "SCHILY.xattr.security.capability"
+_CHUNK = 1024 * 1024
+_QUEUED = 4
+# zstd says in its frame header how much of the past it looks back on: what the decoder has to hold (RFC 8878, 3.1.1.1.2).
+_MAX_ZSTD_WINDOW = 128 * 1024 * 1024
+_ELF, _SCRIPT, _ARCHIVE = b"\x7fELF", b"#!", b"!<ar"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much an image from a stranger may ask for before it is refused with a `LimitError`.
+
+    `entries` and `unpacked_bytes` hold for each layer, and `entries` for the whole image too. `inflation` is how
+    many times its compressed length a layer may become, once it is longer than `inflation_from_bytes`.
+    `kept_file_bytes` is the largest package-database file that is read, `kept_bytes` all of a layer together:
+    a larger one is reported as damaged, not refused. `examined_bytes` is the largest single file (an archive,
+    an executable) that is looked into.
+    """
+
+    entries: int = 1_000_000
+    unpacked_bytes: int = 256 * 1024**3
+    inflation: int = 200
+    inflation_from_bytes: int = 256 * 1024**2
+    kept_file_bytes: int = 128 * 1024**2
+    kept_bytes: int = 512 * 1024**2
+    examined_bytes: int = 512 * 1024**2
+    path_bytes: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """Stands for the contents of a file that a format asked for and that could not be kept."""
+
+    why: str
+
+
+@dataclass(slots=True, kw_only=True)
+class LayerScan:
+    """What one layer holds. The lists are columns: one place an entry, in the order of the tar.
+
+    `paths` from the root without slashes around; whiteouts are still names (`.wh.…`). `kinds`: the type flag of ustar
+    ("0" file … "6" pipe). `sizes`: contents of a file, else 0. `owners`: (permission bits, uid, gid). By row
+    number, where there is something to say: `links` (targets), `magics` ("elf", "script", "archive"),
+    `capabilities` (the raw `security.capability` attribute), `kept` (contents). `evidence`: by (format, row).
+    """
+
+    name: str
+    diff_id: str = ""
+    layer_digest: str | None = None
+    compressed_bytes: int | None = None
+    unpacked_bytes: int = 0
+    compression: str = ""
+    paths: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    owners: list[tuple[int, int, int]] = field(default_factory=list)
+    links: dict[int, str] = field(default_factory=dict)
+    magics: dict[int, str] = field(default_factory=dict)
+    capabilities: dict[int, bytes] = field(default_factory=dict)
+    kept: dict[int, bytes | NotKept] = field(default_factory=dict)
+    evidence: dict[tuple[str, int], bytes | NotKept] = field(default_factory=dict)
+
+
+def scan_layer(
+    blob: Blob, *, formats: Sequence[Format], limits: Limits, progress: Callable[[int], object] | None = None
+) -> LayerScan:
+    """Read a layer to its end and return what it holds, its diff id and its digest.
+
+    `progress` is called with the number of stored bytes each time some were read. Raises `ImageFormatError` for
+    what is not a layer, `DigestError` where the bytes are not what `blob.digest` promises, `LimitError` past a limit.
+    """
+    scan = LayerScan(name=blob.name)
+    what = f"layer {blob.name}"
+    with _Pipeline(blob.stream, what, limits, progress) as pipeline:
+        window = Window(pipeline.chunks())
+        _walk(scan, window, what, formats, limits)
+        while window.skip(_CHUNK):
+            pass
+    scan.compression = pipeline.compression
+    scan.compressed_bytes, scan.unpacked_bytes = pipeline.stored_bytes, pipeline.unpacked_bytes
+    scan.diff_id = f"sha256:{pipeline.unpacked_hash.hexdigest()}"
+    scan.layer_digest = f"sha256:{pipeline.stored_hash.hexdigest()}" if scan.compression else scan.diff_id
+    if blob.digest is not None and blob.digest != scan.layer_digest:
+        raise DigestError(what, expected=blob.digest, found=scan.layer_digest)
+    return scan
+
+
+def _walk(scan: LayerScan, window: Window, what: str, formats: Sequence[Format], limits: Limits) -> None:
+    keep = Matcher(glob for form in formats for glob in form.globs).matches
+    extractors = [(form, Matcher(form.extract_globs).matches, form.extract_magic) for form in formats if form.extract]
+    paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
+    kept_bytes = 0
+    for member in members(window, what):
+        row = len(paths)
+        if row >= limits.entries:
+            raise LimitError(f"{what}: more than {limits.entries:,} entries (limit `entries`)")
+        path = clean(member.name, what)
+        if len(path) > limits.path_bytes:
+            raise LimitError(f"{what}: a path of {len(path):,} characters, limit {limits.path_bytes:,} (`path_bytes`)")
+        paths.append(path)
+        kinds.append(member.kind)
+        sizes.append(member.size)
+        owners.append(member.owner)
+        if member.kind != "0":
+            if member.kind in "12":
+                scan.links[row] = member.link
+            continue
+        if member.pax is not None and CAPABILITY in member.pax:
+            scan.capabilities[row] = member.pax[CAPABILITY].encode("utf-8", "surrogateescape")
+        if not member.stored:
+            if keep(path):
+                scan.kept[row] = b""
+            continue
+        head = window.peek(4)
+        if head == _ELF:
+            scan.magics[row] = "elf"
+        elif head[:2] == _SCRIPT:
+            scan.magics[row] = "script"
+        elif head == _ARCHIVE:
+            scan.magics[row] = "archive"
+        wanted_by = [form for form, asks, magic in extractors if (magic and head.startswith(magic[:4])) or asks(path)]
+        is_kept = keep(path)
+        if not is_kept and not wanted_by:
+            continue
+        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted_by))
+        content = _contents(window, member, limit, what)
+        for form in wanted_by:
+            found = content if isinstance(content, NotKept) else _extract(form, path, content)
+            if found is not None:
+                scan.evidence[form.name, row] = found
+        if is_kept:
+            if isinstance(content, bytes) and kept_bytes + len(content) > limits.kept_bytes:
+                content = NotKept(f"the layer's database files are larger than {limits.kept_bytes:,} bytes together (limit `kept_bytes`)")
+            elif isinstance(content, bytes) and len(content) > limits.kept_file_bytes:
+                content = NotKept(f"{len(content):,} bytes, limit {limits.kept_file_bytes:,} (`kept_file_bytes`)")
+            scan.kept[row] = content
+            kept_bytes += len(content) if isinstance(content, bytes) else 0
+
+
+def _contents(window: Window, member: Member, limit: int, what: str) -> bytes | NotKept:
+    if member.stored > limit:
+        return NotKept(f"{member.size:,} bytes, limit {limit:,}")
+    if member.is_sparse:
+        return NotKept("stored as a sparse file, which is not put together here")
+    content = window.take(member.stored)
+    if len(content) < member.stored:
+        raise ImageFormatError(f"{what}: truncated: {member.name!r} claims {member.stored:,} bytes, only {len(content):,} follow")
+    return content
+
+
+def _extract(form: Format, path: str, content: bytes) -> bytes | NotKept | None:
+    assert form.extract is not None  # noqa: S101 - chosen by that above; mypy cannot see it
+    try:
+        return form.extract(path, content)
+    except AuditError as error:
+        return NotKept(str(error))
+
+
+class _Pipeline:
+    """Reading, hashing and inflating of one blob, in threads beside the walk. Leaving the block ends them."""
+
+    def __init__(self, stream: Stream, what: str, limits: Limits, progress: Callable[[int], object] | None) -> None:
+        self.compression = ""
+        self.stored_bytes = self.unpacked_bytes = 0
+        self.stored_hash, self.unpacked_hash = hashlib.sha256(), hashlib.sha256()
+        self._stream, self._what, self._limits, self._progress = stream, what, limits, progress
+        self._inflated: queue.Queue[bytes | BaseException] = queue.Queue(_QUEUED)
+        self._to_hash: queue.Queue[bytes] = queue.Queue(_QUEUED)
+        self._stopped = False
+        self._threads = [
+            threading.Thread(target=self._inflate, name="audit-inflate", daemon=True),
+            threading.Thread(target=self._hash, name="audit-hash", daemon=True),
+        ]
+
+    def __enter__(self) -> _Pipeline:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        while self._threads[0].is_alive():
+            try:
+                self._inflated.get(timeout=0.05)
+            except queue.Empty:
+                continue
+        self._to_hash.put(b"")
+        for thread in self._threads:
+            thread.join()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the unpacked bytes; raise here what went wrong in the threads."""
+        while chunk := self._inflated.get():
+            if isinstance(chunk, BaseException):
+                raise chunk
+            self.unpacked_bytes += len(chunk)
+            if self.unpacked_bytes > self._limits.unpacked_bytes:
+                raise LimitError(f"{self._what}: more than {self._limits.unpacked_bytes:,} bytes unpacked (limit `unpacked_bytes`)")
+            self._to_hash.put(chunk)
+            yield chunk
+
+    def _inflate(self) -> None:
+        try:
+            for chunk in self._unpacked():
+                if self._stopped:
+                    return
+                self._inflated.put(chunk)
+            self._inflated.put(b"")
+        except BaseException as error:  # noqa: BLE001 - handed over to the walk, which raises it
+            self._inflated.put(error)
+
+    def _hash(self) -> None:
+        while chunk := self._to_hash.get():
+            self.unpacked_hash.update(chunk)
+
+    def _unpacked(self) -> Iterator[bytes]:
+        raw = self._raw()
+        first = next(raw, b"")
+        while first and len(first) < 4 and (more := next(raw, b"")):  # noqa: PLR2004 - the longest magic number
+            first += more
+        if first.startswith(b"\x1f\x8b"):
+            self.compression, inflated = "gzip", self._gunzip(first, raw)
+        elif first.startswith(b"\x28\xb5\x2f\xfd"):
+            self.compression, inflated = "zstd", self._unzstd(first, raw)
+        else:
+            inflated = _chain(first, raw)
+        if self.compression:  # what is stored unpacked has one digest, which the other thread makes
+            self.stored_hash.update(first)
+        length, limits = 0, self._limits
+        for chunk in inflated:
+            length += len(chunk)
+            if length > limits.inflation_from_bytes and length > limits.inflation * self.stored_bytes:
+                raise LimitError(
+                    f"{self._what}: {self.stored_bytes:,} bytes became {length:,} and more: "
+                    f"over {limits.inflation}-fold (limit `inflation`)"
+                )
+            yield chunk
+
+    def _raw(self) -> Iterator[bytes]:
+        while data := self._stream.read(_CHUNK):
+            self.stored_bytes += len(data)
+            if self.compression:
+                self.stored_hash.update(data)
+            if self._progress is not None:
+                self._progress(len(data))
+            yield data
+
+    def _gunzip(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
+        """Inflate gzip, further members included (pigz, estargz), zero bytes after the last one passed over."""
+        inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        data: bytes = first
+        try:
+            while True:
+                if inflater.eof:
+                    data = (inflater.unused_data or next(raw, b"")).lstrip(b"\0")
+                    while not data:
+                        if not (data := next(raw, b"")):
+                            return
+                        data = data.lstrip(b"\0")
+                    inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+                elif inflater.needs_input and not data and not (data := next(raw, b"")):
+                    raise ImageFormatError(f"{self._what}: truncated gzip: the stream ends after {self.stored_bytes:,} bytes")
+                chunk = inflater.decompress(data, _CHUNK)
+                data = b""
+                if chunk:
+                    yield chunk
+        except igzip_lib.IsalError as error:
+            raise ImageFormatError(f"{self._what}: damaged gzip near byte {self.stored_bytes:,}: {error}") from error
+
+    def _unzstd(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
+        decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW)
+        reader = decoder.stream_reader(_Joined(first, raw), read_size=_CHUNK, read_across_frames=True)
+        try:
+            while chunk := reader.read(_CHUNK):
+                yield chunk
+        except zstandard.ZstdError as error:
+            raise ImageFormatError(f"{self._what}: damaged or truncated zstd near byte {self.stored_bytes:,}: {error}") from error
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+class _Joined:
+    """An iterator of chunks as something to `read` from."""
+
+    def __init__(self, first: bytes, rest: Iterator[bytes]) -> None:
+        self._window = Window(_chain(first, rest))
+
+    def read(self, count: int = -1, /) -> bytes:
+        return self._window.read(count if count > 0 else _CHUNK)

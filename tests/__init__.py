@@ -1,0 +1,1 @@
+"""Tests; `tests.images` builds the small images that they read."""

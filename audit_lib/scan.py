@@ -86,18 +86,23 @@ class LayerScan:
 
 
 def scan_layer(
-    blob: Blob, *, formats: Sequence[Format], limits: Limits, progress: Callable[[int], object] | None = None
+    blob: Blob,
+    *,
+    formats: Sequence[Format],
+    limits: Limits,
+    keep: Sequence[str] = (),
+    progress: Callable[[int], object] | None = None,
 ) -> LayerScan:
     """Read a layer to its end and return what it holds, its diff id and its digest.
 
-    `progress` is called with the number of stored bytes each time some were read. Raises `ImageFormatError` for
+    `keep` are globs of files to keep beside those that the formats ask for. `progress` is called with the number of stored bytes each time some were read. Raises `ImageFormatError` for
     what is not a layer, `DigestError` where the bytes are not what `blob.digest` promises, `LimitError` past a limit.
     """
     scan = LayerScan(name=blob.name)
     what = f"layer {blob.name}"
     with _Pipeline(blob.stream, what, limits, progress) as pipeline:
         window = Window(pipeline.chunks())
-        _walk(scan, window, what, formats, limits)
+        _walk(scan, window, what, formats, keep, limits)
         while window.skip(_CHUNK):
             pass
     scan.compression = pipeline.compression
@@ -109,8 +114,10 @@ def scan_layer(
     return scan
 
 
-def _walk(scan: LayerScan, window: Window, what: str, formats: Sequence[Format], limits: Limits) -> None:
-    keep = Matcher(glob for form in formats for glob in form.globs).matches
+def _walk(  # noqa: PLR0913 - the one loop of the scan, called once
+    scan: LayerScan, window: Window, what: str, formats: Sequence[Format], globs: Sequence[str], limits: Limits
+) -> None:
+    keep = Matcher([*globs, *(glob for form in formats for glob in form.globs)]).matches
     extractors = [(form, Matcher(form.extract_globs).matches, form.extract_magic) for form in formats if form.extract]
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
     kept_bytes = 0

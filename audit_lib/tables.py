@@ -182,6 +182,22 @@ class Package(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SizeGroup(Row):
+    """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
+
+    `category` is the group: a category, a layer's number, a package (`format:name`) or a top folder.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "grouping", "category")
+
+    image: str
+    grouping: Literal["category", "layer", "package", "top_folder"]
+    category: str
+    file_bytes: int
+    file_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary(Row):
     """One row a measure of both images; `reduction_share` = 1 - minimal / full.
 
@@ -223,17 +239,20 @@ class PackageChange(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CategorySize(Row):
-    """One row a grouping (`category`, `top_folder`) and group: bytes and files on both sides."""
+    """One row a grouping (`category`, `top_folder`) and group: bytes and files on both sides, directories left out.
+
+    A group that a side does not have holds 0 there; missing means that the side's files are unknown.
+    """
 
     KEY: ClassVar[tuple[str, ...]] = ("grouping", "category")
 
     grouping: Literal["category", "top_folder"]
     category: str
-    file_bytes_full: int
-    file_bytes_minimal: int
-    delta_bytes: int
-    file_count_full: int
-    file_count_minimal: int
+    file_bytes_full: int | None
+    file_bytes_minimal: int | None
+    delta_bytes: int | None
+    file_count_full: int | None
+    file_count_minimal: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from audit_lib.errors import ImageFormatError, LimitError
@@ -26,8 +26,10 @@ _HEADER_ONLY = frozenset("123456")
 class Window:
     """A stream of chunks seen through a moving window: take some bytes, skip others, never go back."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], jump: Callable[[int], int] | None = None) -> None:
+        """`jump` passes over bytes of the source without reading them and returns how many there were."""
         self._chunks = chunks
+        self._jump = jump
         self._chunk = b""
         self._at = 0
         self._before = 0
@@ -71,6 +73,10 @@ class Window:
             here = min(missing, len(self._chunk) - self._at)
             self._at += here
             missing -= here
+            if missing and self._jump is not None:
+                jumped = self._jump(missing)
+                self._before += jumped
+                return count - missing + jumped
             if not missing or not self._advance():
                 return count - missing
 

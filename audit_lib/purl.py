@@ -1,0 +1,30 @@
+"""Package URLs of what was found (the purl specification and its type definitions)."""
+
+from __future__ import annotations
+
+from packageurl import PackageURL
+
+from audit_lib.distribution import Distribution
+from audit_lib.formats.base import Found, Format
+
+
+def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
+    """Return the purl of a package, with the qualifiers that advisories are matched by: arch, distro, epoch, upstream.
+
+    A distribution's own package has the distribution as its namespace; `upstream` names the source package where it
+    differs, with its version where that differs too.
+    """
+    namespace, name = found.namespace, found.name
+    qualifiers = dict(found.qualifiers)
+    if form.is_distribution:
+        namespace = namespace or distribution.id
+        if found.architecture:
+            qualifiers.setdefault("arch", found.architecture)
+        if distribution.id:
+            qualifiers["distro"] = "-".join(part for part in (distribution.id, distribution.version) if part)
+        if found.source_name and (found.source_name, found.source_version) != (found.name, found.version):
+            is_other = found.source_version and found.source_version != found.version
+            qualifiers.setdefault("upstream", f"{found.source_name}@{found.source_version}" if is_other else found.source_name)
+    elif namespace:
+        name = name.removeprefix(f"{namespace}:").removeprefix(f"{namespace}/")
+    return PackageURL(form.name, namespace, name, found.version, qualifiers or None).to_string()

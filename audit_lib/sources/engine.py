@@ -1,0 +1,157 @@
+"""Docker Engine and Podman, through the `docker` package: what `docker save` sends, read as it arrives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.context import ContextAPI
+from docker.errors import APIError, DockerException, NotFound
+
+from audit_lib.errors import ImageFormatError, ReferenceError, SourceError
+from audit_lib.sources.base import Blob, Facts, Image, Source
+from audit_lib.sources.manifest import check_platform
+
+_CHUNK = 1024 * 1024
+# An engine packs the layers before it sends the first byte: 12 s for 833 MB on two cores.
+_TIMEOUT_SECONDS = 900
+_DEFAULT_DOCKER = "unix:///var/run/docker.sock"
+
+OpenStream = Callable[..., Image]
+
+
+class EngineImage:
+    """An image in an engine's store. It is asked for by its id, so a tag that moves meanwhile changes nothing."""
+
+    def __init__(self, client: docker.DockerClient, name: str, platform: str | None, *, source: str, reference: str, open_stream: OpenStream) -> None:  # noqa: PLR0913
+        self.source, self.reference = source, reference
+        self._client, self._open_stream = client, open_stream
+        self._inspected = _inspect(client, name, reference)
+        if platform is not None:
+            stated = self._inspected
+            check_platform(stated.get("Os"), stated.get("Architecture"), stated.get("Variant") or None, platform=platform, what=reference)
+        self._id = "sha256:" + str(self._inspected["Id"]).removeprefix("sha256:")
+        self._archive: Image | None = None
+
+    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
+        """Yield the layers in the order in which the engine sends them; nothing is asked for where all are known."""
+        stated = (self._inspected.get("RootFS") or {}).get("Layers") or []
+        del stated, known
+        try:
+            chunks = self._client.api.get_image(self._id, chunk_size=_CHUNK)
+            self._archive = self._open_stream(_guarded(iter(chunks), self.reference), source=self.source, platform=None, reference=self.reference, what=self.reference)
+            yield from self._archive.blobs()
+        except DockerException as error:
+            raise SourceError(f"{self.reference}: the engine did not send the image: {error}") from error
+        except requests.RequestException as error:
+            raise SourceError(f"{self.reference}: the engine stopped sending: {error}") from error
+
+    def facts(self) -> Facts:
+        """Return config and layers as sent, the manifest's digest as the engine remembers it from the registry."""
+        if self._archive is None:
+            raise ImageFormatError(f"{self.reference}: its layers were not read yet")
+        facts = self._archive.facts()
+        digests = {str(one).rpartition("@")[2] for one in self._inspected.get("RepoDigests") or []}
+        return Facts(
+            manifest_digest=digests.pop() if len(digests) == 1 else None,
+            config_digest=facts.config_digest,
+            config=facts.config,
+            layers=facts.layers,
+        )
+
+    def __enter__(self) -> EngineImage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+
+def sources(open_stream: OpenStream) -> tuple[Source, Source]:
+    """Return the two engine sources; `open_stream` reads a docker archive that arrives as chunks."""
+
+    def open_docker(name: str, platform: str | None, reference: str) -> Image:
+        return _opened(_docker_client, name, platform, "docker", reference, open_stream)
+
+    def open_podman(name: str, platform: str | None, reference: str) -> Image:
+        return _opened(_podman_client, name, platform, "podman", reference, open_stream)
+
+    return (
+        Source(scheme="docker", open=open_docker, purpose="an image in Docker Engine (DOCKER_HOST and contexts are honoured)"),
+        Source(scheme="podman", open=open_podman, purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)"),
+    )
+
+
+def _opened(connect: Callable[[], docker.DockerClient], name: str, platform: str | None, source: str, reference: str, open_stream: OpenStream) -> Image:  # noqa: PLR0913
+    if not name:
+        raise ReferenceError(f"{reference}: expected a name after {source}:")
+    client = connect()
+    try:
+        return EngineImage(client, name, platform, source=source, reference=reference, open_stream=open_stream)
+    except BaseException:
+        client.close()
+        raise
+
+
+def _docker_client() -> docker.DockerClient:
+    where = os.environ.get("DOCKER_HOST") or ""
+    tls: Any = None
+    if not where:
+        try:
+            context = ContextAPI.get_current_context()
+        except (DockerException, OSError, ValueError):
+            context = None
+        where, tls = (context.Host, context.TLSConfig) if context is not None else (_DEFAULT_DOCKER, None)
+        where = where.replace("http+unix://", "unix://")
+    return _connected("Docker Engine", where, tls, "start it, or set DOCKER_HOST")
+
+
+def _podman_client() -> docker.DockerClient:
+    where = os.environ.get("CONTAINER_HOST") or ""
+    if not where:
+        runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+        places = [Path(runtime, "podman/podman.sock"), Path("/run/podman/podman.sock")]
+        found = next((place for place in places if place.exists()), places[0])
+        where = f"unix://{found}"
+    return _connected("Podman", where, None, "start `podman system service`, or set CONTAINER_HOST")
+
+
+def _connected(engine: str, where: str, tls: Any, advice: str) -> docker.DockerClient:  # noqa: ANN401 - docker's own type
+    try:
+        if engine == "Docker Engine" and os.environ.get("DOCKER_HOST"):
+            return docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
+        return docker.DockerClient(base_url=where, version="auto", tls=tls or False, timeout=_TIMEOUT_SECONDS)
+    except (DockerException, requests.RequestException, ValueError) as error:
+        raise SourceError(f"no {engine} answers at {where}: {_root_cause(error)}; {advice}") from error
+
+
+def _root_cause(error: BaseException) -> str:
+    """Return the system's own word for a failed connection, which libraries wrap several times over."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
+def _inspect(client: docker.DockerClient, name: str, reference: str) -> dict[str, Any]:
+    try:
+        return dict(client.api.inspect_image(name))
+    except NotFound as error:
+        raise ReferenceError(f"{reference}: the engine has no image {name!r}; pull it first") from error
+    except APIError as error:
+        raise ReferenceError(f"{reference}: the engine refused the name {name!r}: {error.explanation}") from error
+    except (DockerException, requests.RequestException) as error:
+        raise SourceError(f"{reference}: the engine does not answer: {error}") from error
+
+
+def _guarded(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """Yield chunks; what goes wrong on the way is a fault of the source, in whichever thread it is met."""
+    try:
+        yield from chunks
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise SourceError(f"{what}: the engine stopped sending: {error}") from error

@@ -1,0 +1,72 @@
+"""oci-dir: an OCI image layout as a folder (OCI image-spec, image-layout.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from audit_lib.errors import ImageFormatError, ReferenceError, SourceError
+from audit_lib.reference import split_path
+from audit_lib.sources import manifest
+from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, Source
+
+
+class LayoutImage:
+    """An image in an OCI layout folder; manifest and config are read and checked when it is opened."""
+
+    source = "oci-dir"
+
+    def __init__(self, name: str, platform: str | None, reference: str) -> None:
+        folder, choice = split_path(name)
+        if not folder.is_dir():
+            raise ReferenceError(f"{reference}: {folder} is not a folder; expected an OCI layout with index.json")
+        self.reference = reference
+        self._folder = folder
+        what = str(folder)
+        index = manifest.parse_document(_read(folder / "index.json", f"{what}: index.json"), f"{what}: index.json")
+        chosen = manifest.choose(index, choice, what)
+        digest, document = manifest.resolve(chosen, self._fetch, platform=platform, what=what)
+        self._facts = manifest.facts_of(digest, document, self._fetch, platform=platform, what=what)
+
+    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
+        """Yield the layers, bottom first, each digest once."""
+        sent: set[str] = set()
+        for layer in self._facts.layers:
+            if layer.diff_id in known or layer.name in sent:
+                continue
+            sent.add(layer.name)
+            path = self._path(layer.name)
+            try:
+                with path.open("rb") as stream:
+                    yield Blob(name=layer.name, stream=stream, digest=layer.digest, stored_bytes=path.stat().st_size)
+            except FileNotFoundError as error:
+                raise ImageFormatError(f"{self._folder}: layer {layer.name} is missing") from error
+
+    def facts(self) -> Facts:
+        """Return manifest and config."""
+        return self._facts
+
+    def __enter__(self) -> LayoutImage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def _path(self, digest: str) -> Path:
+        return self._folder / "blobs" / digest.replace(":", "/", 1)
+
+    def _fetch(self, digest: str, what: str) -> bytes:
+        return _read(self._path(digest), f"{self._folder}: {what} {digest}")
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_DOCUMENT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageFormatError(f"{what} is missing") from error
+    except OSError as error:
+        raise SourceError(f"{what}: {error.strerror}") from error
+
+
+SOURCE = Source(scheme="oci-dir", open=LayoutImage, purpose="an OCI layout as a folder: PATH, PATH:TAG, PATH@sha256:…")

@@ -133,7 +133,7 @@ def image_config(diff_ids: Sequence[str], config: Mapping[str, Any] | None = Non
     return made | dict(config or {})
 
 
-def oci_dir(  # noqa: PLR0913 - what a test varies
+def oci_dir(
     path: Path,
     layers: Sequence[Layer],
     config: Mapping[str, Any] | None = None,
@@ -215,7 +215,7 @@ def add_to_index(path: Path, descriptors: Iterable[Mapping[str, Any]], *, tag: s
     listing.write_bytes(_json(index))
 
 
-def docker_archive(  # noqa: PLR0913 - what a test varies
+def docker_archive(
     path: Path,
     layers: Sequence[Layer],
     config: Mapping[str, Any] | None = None,

@@ -13,43 +13,55 @@ from audit_lib.tables import Category, SizeGroup, make_table
 
 Grouping = Literal["category", "layer", "package", "top_folder"]
 
-# Folders that settle the category of all they hold, whatever it is. A match is looked for anywhere in a folder
-# that ends in "/", so the rules hold under /usr, /usr/local, /opt/… alike; "^" binds one to the root.
-_CERTAIN: tuple[tuple[Category, str], ...] = (
-    ("debug symbols", r"^(?:/usr)?(?:/local)?/lib/debug/"),
-    (
-        "package-manager data",
-        r"^/var/lib/(?:dpkg|apt|apk|rpm|dnf|yum|zypp|pacman|opkg|db/sbom)/|^/(?:usr/)?lib/(?:apk/db|sysimage|opkg)/|^/etc/apk/cache/"
-        r"|^/usr/share/rpm/|^/var/db/(?:pkg|repos)/|^/var/lib/portage/",
+# Folders that settle the category of all they hold, whatever it is. A rule is looked for anywhere in a folder
+# that ends in "/", so it holds under /usr, /usr/local, /opt/… alike; "^" binds it to the root.
+_CERTAIN: dict[Category, tuple[str, ...]] = {
+    "debug symbols": (r"^(?:/usr)?(?:/local)?/lib/debug/",),
+    "package-manager data": (
+        r"^/var/lib/(?:dpkg|apt|apk|rpm|dnf|yum|zypp|pacman|opkg|portage|db/sbom)/",
+        r"^/(?:usr/)?lib/(?:apk/db|sysimage|opkg)/",
+        r"^/usr/share/rpm/",
+        r"^/var/db/(?:pkg|repos)/",
     ),
-    (
-        "caches",
-        r"^/var/cache/|/\.cache/|/\.npm/|/\.yarn/cache/|/\.cargo/registry/|^/usr/local/cargo/registry/|/pkg/mod/cache/|conda[^/]*/pkgs/",
+    "caches": (
+        r"^/var/cache/",
+        r"^/etc/apk/cache/",
+        r"/\.cache/",
+        r"/\.npm/",
+        r"/\.yarn/cache/",
+        r"/\.?cargo/registry/",
+        r"/pkg/mod/cache/",
+        r"conda[^/]*/pkgs/",
     ),
-    ("time zones", r"/share/zoneinfo(?:-\w+)?/|^/usr/lib/zoneinfo/"),
-    ("locales", r"/share/(?:locale|locale-langpack|i18n|X11/locale)/|^/usr/lib/locale/|/LC_MESSAGES/"),
-    ("manual pages", r"/share/man/|^/usr/(?:X11R6/|local/)?man/|/man/man\d\w*/"),
-    (
-        "documentation",
-        r"/share/(?:doc|info|licenses|common-licenses|gtk-doc|help|doc-base|javadoc)/|^/usr/(?:local/)?(?:doc|info)/",
+    "time zones": (r"/share/zoneinfo(?:-\w+)?/", r"^/usr/lib/zoneinfo/"),
+    "locales": (r"/share/(?:locale|locale-langpack|i18n|X11/locale)/", r"^/usr/lib/locale/", r"/LC_MESSAGES/"),
+    "manual pages": (r"/share/man/", r"^/usr/(?:X11R6/|local/)?man/", r"/man/man\d\w*/"),
+    "documentation": (
+        r"/share/(?:doc|info|licenses|common-licenses|gtk-doc|help|doc-base|javadoc)/",
+        r"^/usr/(?:local/)?(?:doc|info)/",
     ),
-    ("fonts", r"/share/(?:fonts|fonts-[^/]+)/"),
-)
+    "fonts": (r"/share/fonts(?:-[^/]+)?/",),
+}
 # Folders that settle it where neither a file's name nor its first bytes do.
-_LIKELY: tuple[tuple[Category, str], ...] = (
-    (
-        "language packages",
-        r"/(?:site-packages|dist-packages|node_modules|gems|vendor_ruby|rustlib|rubygems-integration|conda-meta)/"
-        r"|/lib(?:32|64)?/(?:[^/]+-linux-[^/]+/)?(?:python\d[\d.]*|pypy[\d.]*|perl|perl5|perl-base|ruby|jvm|nodejs|lua|php|R|erlang|ghc|ocaml|go|go-[\d.]+|dotnet)/"
-        r"|/share/(?:nodejs|javascript|java|maven-repo|perl|perl5|php|ruby|lua|go|go-[\d.]+|dotnet|python3?)/"
-        r"|^/usr/local/(?:go|rustup|cargo)/|^/go/pkg/|/\.(?:m2|gem|nuget|rustup)/|^/opt/java/|conda[^/]*/lib/",
+_LIKELY: dict[Category, tuple[str, ...]] = {
+    "language packages": (
+        r"/(?:site-packages|dist-packages|node_modules|gems|vendor_ruby|rubygems-integration|rustlib|conda-meta)/",
+        r"/lib(?:32|64)?/(?:[^/]+-linux-[^/]+/)?(?:python|pypy)\d[\d.]*/",
+        r"/lib(?:32|64)?/(?:[^/]+-linux-[^/]+/)?(?:perl|perl5|perl-base|ruby|jvm|nodejs|lua|php|R|erlang|ghc|ocaml|go|go-[\d.]+|dotnet)/",
+        r"/share/(?:python3?|nodejs|javascript|java|maven-repo|perl|perl5|php|ruby|lua|go|go-[\d.]+|dotnet)/",
+        r"^/usr/local/(?:go|rustup|cargo)/",
+        r"^/opt/java/",
+        r"^/go/pkg/",
+        r"/\.(?:m2|gem|nuget|rustup)/",
+        r"conda[^/]*/lib/",
     ),
-    (
-        "headers and static libraries",
-        r"/include/|/pkgconfig/|/cmake/|/aclocal[^/]*/|^/usr/src/(?:linux-headers|kernels)",
+    "headers and static libraries": (
+        r"/include/",
+        r"/(?:pkgconfig|cmake|aclocal)/",
+        r"^/usr/src/(?:linux-headers|kernels)",
     ),
-    ("executables", r"/(?:s?bin|games|libexec)/"),
-)
+    "executables": (r"/(?:s?bin|games|libexec)/",),
+}
 _SUFFIXES: dict[str, Category] = {
     **dict.fromkeys(("pyc", "pyo", "elc"), "bytecode"),
     **dict.fromkeys(("a", "la", "o", "h", "hh", "hpp", "hxx", "pc", "rlib", "gch"), "headers and static libraries"),
@@ -63,11 +75,11 @@ _DOCUMENT = re.compile(
     re.IGNORECASE,
 )
 _DOCUMENT_SUFFIXES = frozenset(
-    ("", "txt", "html", "htm", "gz", "bz2", "xz", "debian", "lib", "lesser", "mit", "bsd", "gpl", "lgpl", "apache", "apache2")
+    ["", "txt", "html", "htm", "gz", "bz2", "xz", "debian", "lib", "lesser", "mit", "bsd", "gpl", "lgpl", "apache"],
 )
 _DEBUG_SUFFIXES = frozenset({"debug", "dwp"})
-_CERTAIN_FOLDERS = [(category, re.compile(rule)) for category, rule in _CERTAIN]
-_LIKELY_FOLDERS = [(category, re.compile(rule)) for category, rule in _LIKELY]
+_CERTAIN_FOLDERS = [(category, re.compile("|".join(rules))) for category, rules in _CERTAIN.items()]
+_LIKELY_FOLDERS = [(category, re.compile("|".join(rules))) for category, rules in _LIKELY.items()]
 
 
 def category(path: str, kind: str, magic: str) -> Category:
@@ -145,9 +157,10 @@ def _folder_categories(folder: str) -> tuple[Category | None, Category | None]:
 def sizes_by(files: pd.DataFrame, grouping: Grouping) -> pd.DataFrame:
     """Return bytes and files by group, one row each (schema `SizeGroup`), of the tables of one or more images.
 
-    `files` is a `File` table; directories do not count. `grouping` is `category`, `layer` (the layer that brought
-    the entry, digits of equal width so that they sort), `package` (`format:name`, or `(no package)`) or `top_folder`
-    (`/usr`; `/` for files in the root). `file_bytes` adds up to the image's. Raises `TableError` for another grouping.
+    `files` is a `File` table; directories do not count, and `file_bytes` adds up to the image's. `grouping` is
+    `category`, `layer` (the layer that brought the entry, digits of equal width so that they sort), `package`
+    (`format:name`, or `(no package)`) or `top_folder` (`/etc`; one level deeper below /usr, where nearly everything
+    lies: `/usr/share`; `/` for files in the root). Raises `TableError` for another grouping.
     """
     counted = files[files["kind"] != "directory"]
     keys = [counted["image"], _groups(counted, grouping).astype("string")]
@@ -155,11 +168,11 @@ def sizes_by(files: pd.DataFrame, grouping: Grouping) -> pd.DataFrame:
     return make_table(
         SizeGroup,
         {
-            "image": sums.index.get_level_values(0),
+            "image": list(sums.index.get_level_values(0)),
             "grouping": [grouping] * len(sums),
-            "category": sums.index.get_level_values(1),
-            "file_bytes": sums["sum"],
-            "file_count": sums["size"],
+            "category": list(sums.index.get_level_values(1)),
+            "file_bytes": list(sums["sum"]),
+            "file_count": list(sums["size"]),
         },
     )
 
@@ -186,5 +199,5 @@ def _groups(files: pd.DataFrame, grouping: Grouping) -> pd.Series:
     if grouping == "package":
         return (files["format"] + ":" + files["package"]).fillna("(no package)")
     if grouping == "top_folder":
-        return files["path"].str.extract(r"^(/[^/]*)/", expand=False).fillna("/")
+        return files["path"].str.extract(r"^(/usr/[^/]+|/[^/]+)/", expand=False).fillna("/")
     raise TableError(f"sizes_by: expected one of {list(get_args(Grouping))}, found {grouping!r}")

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
@@ -311,7 +312,8 @@ def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[An
         frame = pd.DataFrame({name: pd.array(columns[name], dtype=_schema(row)[name].dtype) for name in names})  # type: ignore[call-overload]
     except (TypeError, ValueError) as error:
         raise TableError(f"{row.__name__}: {error}") from error
-    frame = frame.sort_values(list(row.KEY), kind="stable", ignore_index=True)
+    if not _is_sorted([columns[name] for name in row.KEY]):
+        frame = frame.sort_values(list(row.KEY), kind="stable", ignore_index=True)
     return check_table(row, frame)
 
 
@@ -349,6 +351,14 @@ def total(values: pd.Series) -> int | None:
     """
     result = values.sum(skipna=False)
     return None if pd.isna(result) else int(result)
+
+
+def _is_sorted(keys: Sequence[Sequence[Any]]) -> bool:
+    """Tell whether rows come in the order of their keys already: sorting copies every column."""
+    try:
+        return all(before <= after for before, after in pairwise(zip(*keys, strict=True)))
+    except TypeError:  # a missing value has no order
+        return False
 
 
 @dataclass(frozen=True, slots=True)

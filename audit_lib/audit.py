@@ -48,10 +48,15 @@ class Audit:
     config: Mapping[str, Any]
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether a package database is there and could not be read, so that the packages are not known."""
+        return bool((self.databases["status"] == "damaged").any())
+
+    @property
     def gaps(self) -> tuple[str, ...]:
         """What could not be read, a sentence each; empty where nothing is known to be missing."""
         damaged = self.databases[self.databases["status"] == "damaged"]
-        said = [f"{row.image}: {row.database_path} ({row.format}) is damaged: {row.detail}" for row in damaged.itertuples()]
+        said = [f"{row.image}: {row.database_path} ({row.format} database) is damaged: {row.detail}" for row in damaged.itertuples()]
         if not (self.databases["status"] == "read").any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
         return tuple(said)
@@ -267,18 +272,20 @@ class _Ownership:
 
 def _files_table(rootfs: Rootfs, ownership: _Ownership, label: str) -> pd.DataFrame:
     first_names: dict[Any, str] = {}
+    shared = rootfs.shared_inodes()
+    modes: dict[int, str] = {}
     columns: dict[str, list[Any]] = {column.name: [] for column in fields(File)}
     for path, entry, inode, owner in zip(ownership.paths, ownership.entries, ownership.inodes, ownership.owners, strict=True):
         assert entry is not None  # noqa: S101 - every path of the tree has an entry
         kind, size, link = entry.kind, entry.size, entry.link
-        if kind in {"file", "hardlink"}:
+        if kind == "hardlink" or inode in shared:
             first = first_names.setdefault(inode, path)
             kind, size, link = ("file", size, None) if first == path else ("hardlink", 0, f"/{first}")
         shown = f"/{path}"
         columns["path"].append(_text(shown))
         columns["kind"].append(kind)
         columns["file_bytes"].append(size)
-        columns["mode"].append(f"{entry.mode:04o}")
+        columns["mode"].append(modes.setdefault(entry.mode, f"{entry.mode:04o}"))
         columns["uid"].append(entry.uid)
         columns["gid"].append(entry.gid)
         columns["link_target"].append(None if link is None else _text(link))
@@ -446,7 +453,7 @@ def capability_text(data: bytes) -> str:
 
 def _text(value: str) -> str:
     r"""Return text that every table and file can hold: bytes that are not UTF-8 are shown as `\xNN`."""
-    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _string(value: object) -> str | None:

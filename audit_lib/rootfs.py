@@ -108,6 +108,10 @@ class Rootfs:
         place = self._live.get(path)
         return None if place is None else self._linked.get(place, place)
 
+    def shared_inodes(self) -> set[tuple[int, int]]:
+        """Return the files that have, or had, more than one name."""
+        return set(self._linked.values())
+
     def resolve(self, path: str) -> str | None:
         """Return the path that remains when all links are followed, None where it leads nowhere. Raises `LoopError`."""
         pending, done, links = path.split("/")[::-1], "", 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import posixpath
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -380,7 +381,7 @@ def _layer_row(label: str, number: int, layer: LayerRef, scan: LayerScan, create
         unpacked_bytes=scan.unpacked_bytes,
         file_count=len(scan.paths) - folders - whiteouts,
         reclaimable_bytes=reclaimable,
-        content_bytes=sum(scan.sizes),
+        content_bytes=sum(scan.sizes) + sum(len(os.fsencode(link)) for row, link in scan.links.items() if scan.kinds[row] == "2"),
         whiteout_count=whiteouts,
     )
 

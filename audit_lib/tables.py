@@ -84,9 +84,9 @@ class Image(Row):
 class Layer(Row):
     """One row a layer, 1 is the base.
 
-    `unpacked_bytes`: length of the layer tar. `content_bytes`: file contents it stores (what
-    `docker history` shows). `reclaimable_bytes`: those of `content_bytes` that the final tree
-    does not show, because a layer above (or this one again) overwrote or deleted them.
+    `unpacked_bytes`: length of the layer tar. `content_bytes`: contents of the files it stores and the
+    targets of its symbolic links, which is what `docker history` shows. `reclaimable_bytes`: contents of files
+    that the final tree does not show, because a layer above (or this one again) overwrote or deleted them.
     `file_count`: entries other than directories and whiteouts.
     """
 

@@ -20,7 +20,7 @@ report: $(VENV)/.ready ## Compare the two sample images and leave a report under
 
 .PHONY: test
 test: $(VENV)/.ready ## Run all tests: units, doctests, notebooks, architecture, engines where they answer
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.ready ## Check style, format and types, notebooks included

@@ -7,7 +7,6 @@ import io
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,7 +65,7 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog="Exit codes: 0 done; 1 a gate failed; 2 the input was wrong, as one line on standard error says.")
-@click.version_option(version("audit-lib"), prog_name="image-audit")
+@click.version_option(package_name="audit-lib", prog_name="image-audit")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no messages on standard error, only errors.")
 @click.pass_context
 def cli(context: click.Context, *, quiet: bool) -> None:

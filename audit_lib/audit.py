@@ -58,7 +58,7 @@ class Audit:
         """What could not be read, a sentence each; empty where nothing is known to be missing."""
         damaged = self.databases[self.databases["status"] == "damaged"]
         said = [f"{row.image}: {row.database_path} ({row.format} database) is damaged: {row.detail}" for row in damaged.itertuples()]
-        if not (self.databases["status"] == "read").any():
+        if not self.databases["status"].isin(["read", "damaged"]).any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
         return tuple(said)
 

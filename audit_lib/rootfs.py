@@ -165,6 +165,8 @@ class Rootfs:
             return None
         number, row = self._linked.get(self._live[real], self._live[real]) if real else (0, -1)
         if row < 0 or self.scans[number].kinds[row] != "0":
+            if real == path and row >= 0 and self.scans[number].kinds[row] == "5" and row not in self.scans[number].kept:
+                return None
             kind = "directory" if row < 0 else _KINDS[self.scans[number].kinds[row]]
             raise DamagedDatabaseError(path, None, f"a {kind}; expected a file")
         content = self.scans[number].kept.get(row)

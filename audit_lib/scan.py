@@ -117,7 +117,8 @@ def scan_layer(
 def _walk(  # noqa: PLR0913 - the one loop of the scan, called once
     scan: LayerScan, window: Window, what: str, formats: Sequence[Format], globs: Sequence[str], limits: Limits
 ) -> None:
-    keep = Matcher([*globs, *(glob for form in formats for glob in form.globs)]).matches
+    matcher = Matcher([*globs, *(glob for form in formats for glob in form.globs)])
+    keep, names = matcher.matches, matcher.names
     extractors = [(form, Matcher(form.extract_globs).matches, form.extract_magic) for form in formats if form.extract]
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
     kept_bytes = 0
@@ -135,6 +136,9 @@ def _walk(  # noqa: PLR0913 - the one loop of the scan, called once
         if member.kind != "0":
             if member.kind in "12":
                 scan.links[row] = member.link
+            if names(path) or (member.kind != "5" and keep(path)):
+                # A database that is a link or a folder is there, whatever reading it will say.
+                scan.kept[row] = NotKept("not a file")
             continue
         if member.pax is not None and CAPABILITY in member.pax:
             scan.capabilities[row] = member.pax[CAPABILITY].encode("utf-8", "surrogateescape")

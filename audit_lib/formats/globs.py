@@ -44,6 +44,10 @@ class Matcher:
             else:
                 self._rest.append(pattern(glob))
 
+    def names(self, path: str) -> bool:
+        """Tell whether the path is one of the globs to the letter."""
+        return path in self._exact
+
     def matches(self, path: str) -> bool:
         """Tell whether any of the globs names the path (no leading slash)."""
         if path in self._exact:

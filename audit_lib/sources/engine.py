@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,14 @@ def _podman_client() -> docker.DockerClient:
 
 def _connected(engine: str, where: str, tls: Any, advice: str) -> docker.DockerClient:  # noqa: ANN401 - docker's own type
     try:
+        if where.startswith("unix://"):
+            # Asked first, so that a socket where nobody listens is one plain error: the client leaves its own one open.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(where.removeprefix("unix://"))
         if engine == "Docker Engine" and os.environ.get("DOCKER_HOST"):
             return docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
         return docker.DockerClient(base_url=where, version="auto", tls=tls or False, timeout=_TIMEOUT_SECONDS)
-    except (DockerException, requests.RequestException, ValueError) as error:
+    except (DockerException, requests.RequestException, ValueError, OSError) as error:
         raise SourceError(f"no {engine} answers at {where}: {_root_cause(error)}; {advice}") from error
 
 

@@ -21,6 +21,7 @@ _STATES = _INSTALLED | {"config-files", "not-installed"}
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _SOURCE = re.compile(r"(\S+)(?:\s+\(([^)]+)\))?")
 _LICENSE = re.compile(r"^License:[ \t]*(\S[^\n]*)", re.MULTILINE)
+_MACHINE_READABLE = re.compile(r"\s*Format(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
@@ -68,12 +69,12 @@ def parse_licenses(text: str) -> tuple[str, ...]:
 
     The machine-readable form states them in `License:` fields; older texts point to `/usr/share/common-licenses`.
 
-    >>> parse_licenses("License: GPL-2+\\n text\\n\\nLicense: Expat")
+    >>> parse_licenses("Format: https://www.debian.org/doc/…\\n\\nLicense: GPL-2+\\n text\\n\\nLicense: Expat")
     ('Expat', 'GPL-2+')
     >>> parse_licenses("see /usr/share/common-licenses/GPL-3.")
     ('GPL-3',)
     """
-    stated = {match.strip() for match in _LICENSE.findall(text)}
+    stated = {match.strip() for match in _LICENSE.findall(text)} if _MACHINE_READABLE.match(text) else set()
     return tuple(sorted(stated or set(_COMMON.findall(text))))
 
 

@@ -73,7 +73,8 @@ SEAMS = {
     "charts": Seam(("errors", "tables", "units"), ("matplotlib", "pandas", "squarify")),
     "exports": Seam(("errors", "tables", "units", "exports.*"), _ANY),
     "exports.*": Seam(("errors", "tables", "units", "exports", "exports.*"), _ANY),
-    "reports": Seam(("errors", "tables", "units", "exports", "exports.*"), _ANY),
+    "parameters": Seam(("errors",), ("nbformat", "papermill")),
+    "reports": Seam(("errors", "tables", "units", "exports", "exports.*", "parameters"), _ANY),
     "samples": Seam(),
     "fleet": Seam(_ANY, _ANY),
     "__main__": Seam(_ANY, _ANY),
@@ -85,7 +86,12 @@ NOTEBOOKS_IMPORT = {"audit_lib", "pandas", "IPython.display"}
 NOT_IN_FORMATS = {"glob", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
 
 # Where conda-forge's name, or the name that is imported, differs from the package's own.
-CONDA_NAMES = {"docker": "docker-py", "isal": "python-isal", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {
+    "docker": "docker-py",
+    "isal": "python-isal",
+    "jupyter-client": "jupyter_client",
+    "matplotlib": "matplotlib-base",
+}
 IMPORT_NAMES = {"packageurl": "packageurl-python"}
 
 

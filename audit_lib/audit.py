@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit_lib import distribution, sizes
+from audit_lib import distribution, licenses, sizes
 from audit_lib.errors import DamagedDatabaseError, DigestError, ImageFormatError
 from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Broken, Format, Found
@@ -341,7 +341,7 @@ def _packages_table(stacked: _Stacked, ownership: _Ownership, distro: distributi
                 purl=purl_of(place.form, found, distro),
                 source_name=found.source_name,
                 source_version=found.source_version,
-                licenses=_text(", ".join(found.licenses)) or None,
+                licenses=licenses.normalized(map(_text, found.licenses)),
                 installed_size_bytes=found.installed_size_bytes,
                 file_bytes=None if weight is None else weight[0],
                 file_count=None if weight is None else weight[1],

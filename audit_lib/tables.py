@@ -156,7 +156,8 @@ class Database(Row):
 class Package(Row):
     """One row an installed package, as one database states it.
 
-    `format` is the purl type. `installed_size_bytes`: what the database claims. `file_bytes`,
+    `format` is the purl type. `licenses`: an SPDX expression where all that is stated reads as one, else the
+    statements joined by "; ". `installed_size_bytes`: what the database claims. `file_bytes`,
     `file_count`: what the package's files (entries other than directories) weigh in the final tree;
     missing where the database does not say which files it owns. `first_layer`: the layer that
     introduced this name and version. `parent`: `format:name` of the package that installed this

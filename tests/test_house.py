@@ -34,7 +34,7 @@ class Seam(NamedTuple):
 
 
 _READING = ("errors", "reference", "sources.base", "tar")
-_SCANS = (*_READING, "scan", "store", "rootfs", "distribution", "purl", "formats", "formats.*")
+_SCANS = (*_READING, "scan", "store", "rootfs", "distribution", "licenses", "purl", "formats", "formats.*")
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
@@ -57,6 +57,7 @@ SEAMS = {
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
+    "licenses": Seam(("errors",), ("license_expression",)),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
@@ -73,8 +74,9 @@ SEAMS = {
     "charts": Seam(("errors", "tables", "units"), ("matplotlib", "pandas", "squarify")),
     "exports": Seam(("errors", "tables", "units", "exports.*"), _ANY),
     "exports.*": Seam(("errors", "tables", "units", "exports", "exports.*"), _ANY),
+    "execution": Seam(("errors", "parameters"), ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill")),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
-    "reports": Seam(("errors", "tables", "units", "exports", "exports.*", "parameters"), _ANY),
+    "reports": Seam(("errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
     "fleet": Seam(_ANY, _ANY),
     "__main__": Seam(_ANY, _ANY),

@@ -7,7 +7,6 @@ lands behind that link, as umoci and containerd unpack it; an entry that is itse
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -263,7 +262,8 @@ class Rootfs:
             if below is not None and self._is_folder(below):
                 gone.add(path)
         if gone or emptied:
-            self._live = {path: place for path, place in self._live.items() if not _is_hidden(path, gone, emptied)}
+            hidden = _Hidden(gone, emptied)
+            self._live = {path: place for path, place in self._live.items() if not hidden.hides(path)}
         return entries
 
     def _made_folder(self, folder: str, stated: set[str], number: int, what: str) -> str:
@@ -322,12 +322,22 @@ class LoopError(Exception):
     """Symbolic links that lead round in a circle; what that means is for the caller to say."""
 
 
-def _is_hidden(path: str, gone: set[str], emptied: set[str]) -> bool:
-    if path in gone or "" in emptied:
-        return True
-    folder = posixpath.dirname(path)
-    while folder:
-        if folder in gone or folder in emptied:
-            return True
-        folder = posixpath.dirname(folder)
-    return False
+class _Hidden:
+    """What lies at or below deleted paths, or below emptied folders; each folder is looked at once."""
+
+    def __init__(self, gone: set[str], emptied: set[str]) -> None:
+        self._gone = gone
+        self._folders = dict.fromkeys(gone | emptied, True)
+        self._folders.setdefault("", "" in emptied)
+
+    def hides(self, path: str) -> bool:
+        """Tell whether a path of the layers below is hidden."""
+        return path in self._gone or self._holds(path.rpartition("/")[0])
+
+    def _holds(self, folder: str) -> bool:
+        passed = []
+        while (known := self._folders.get(folder)) is None:
+            passed.append(folder)
+            folder = folder.rpartition("/")[0]
+        self._folders.update(dict.fromkeys(passed, known))
+        return known

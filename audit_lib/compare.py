@@ -11,6 +11,7 @@ import pandas as pd
 
 from audit_lib.sizes import Grouping, sizes_by
 from audit_lib.tables import CategorySize, FileChange, LayerSize, PackageChange, Row, Summary, make_table, total
+from audit_lib.units import format_bytes, format_count, format_share
 
 # Formats of the operating system's own packages: one image has one of them, and they cut the same sources differently.
 DISTRIBUTION_FORMATS = frozenset({"deb", "apk", "rpm", "alpm", "opkg"})
@@ -53,6 +54,21 @@ class Comparison:
 
     full: Audited
     minimal: Audited
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """Both images, one row each: `role` (full, minimal), then the columns of `Image`."""
+        return _side_by_side(self.full.image, self.minimal.image)
+
+    @cached_property
+    def databases(self) -> pd.DataFrame:
+        """The places where package databases were looked for in both images: `role`, then the columns of `Database`."""
+        return _side_by_side(self.full.databases, self.minimal.databases)
+
+    @property
+    def headline(self) -> str:
+        """The comparison in a few sentences made from the figures; what is unknown is said to be."""
+        return " ".join(_headline(self.summary, str(_fact(self.full, "image")), str(_fact(self.minimal, "image"))))
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -167,6 +183,34 @@ def compare_files(full: Audited, minimal: Audited) -> pd.DataFrame:
     both["change"] = both["change"].mask(both["what"].notna(), "changed")
     both["category"] = both["category_full"].fillna(both["category_minimal"])
     return _made(FileChange, both)
+
+
+def _side_by_side(full: pd.DataFrame, minimal: pd.DataFrame) -> pd.DataFrame:
+    both = pd.concat([full.assign(role="full"), minimal.assign(role="minimal")], ignore_index=True)
+    return both.astype({"role": "string"})[["role", *full.columns]]
+
+
+def _headline(summary: pd.DataFrame, full: str, minimal: str) -> Iterator[str]:
+    rows = summary.set_index("measure")
+    formats = {"count": format_count, "bytes": format_bytes}
+    for measure, noun, verb in (
+        ("packages", "packages", "holds"),
+        ("file_bytes", "of files", "holds"),
+        ("compressed_bytes", "to pull", "is"),
+    ):
+        row = rows.loc[measure]
+        before, after = (None if pd.isna(row[role]) else int(row[role]) for role in _ROLES)
+        shown = formats[row["unit"]]
+        if before is None and after is None:
+            if measure != "compressed_bytes":
+                yield f"How much {minimal} holds ({noun}) is unknown, and so it is of {full}."
+        elif before is None or after is None:
+            known, other = (minimal, full) if before is None else (full, minimal)
+            yield f"{known} {verb} {shown(after if before is None else before)} {noun}; of {other} that is unknown."
+        else:
+            share = row["reduction_share"]
+            how = "" if pd.isna(share) else f" ({format_share(abs(share))} {'less' if share >= 0 else 'more'})"
+            yield f"{minimal} {verb} {shown(after)} {noun} instead of {shown(before)}{how}."
 
 
 def _made(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:

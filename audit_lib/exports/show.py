@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,15 +80,26 @@ def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None =
 
 
 def note(text: str, /, **values: object) -> Note:
-    """Return a sentence in Markdown; put it last in a notebook's cell.
+    r"""Return a sentence in Markdown; put it last in a notebook's cell.
 
     Each `{name}` is replaced by the value of that name, which is text from an image and hence
     escaped, so that a package called `*x*` or `<script>` reads as that.
 
     >>> note("**{count}** packages, the largest is {name}.", count=3, name="lib_*")
-    **3** packages, the largest is lib\\_\\*.
+    **3** packages, the largest is lib\_\*.
     """
-    return Note(text.format(**{name: _escape_markdown(str(value)) for name, value in values.items()}) if values else text)
+    escaped = {name: _escape_markdown(str(value)) for name, value in values.items()}
+    return Note(text.format(**escaped) if values else text)
+
+
+def listed(sentences: Iterable[str], /, *, none: str) -> Note:
+    """Return sentences as a list in Markdown, escaped; `none` is said where there are none. Put it last in a cell.
+
+    >>> listed(["one *thing*", "another"], none="Nothing."), listed([], none="Nothing.")
+    (- one \\*thing\\*
+    - another, Nothing.)
+    """
+    return Note("\n".join(f"- {_escape_markdown(sentence)}" for sentence in sentences) or none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +157,11 @@ def _kind(name: str, values: pd.Series) -> _Kind:
 
 
 def _cell(value: Any, kind: _Kind, *, is_absent: bool, is_delta: bool) -> _Cell:
+    if value is None and is_absent:
+        return _Cell("—", "absent", sort="")
     if value is None:
-        if is_absent:
-            return _Cell("—", "absent", sort="")
-        return _Cell("—", "not-stated", sort="") if kind in {"text", "badge", "digest"} else _Cell("unknown", "unknown", "")
+        is_text = kind in {"text", "badge", "digest"}
+        return _Cell("—", "not-stated", sort="") if is_text else _Cell("unknown", "unknown", sort="")
     if kind in {"bytes", "count", "share", "number"}:
         sign = "+" if is_delta and value > 0 else ""
         return _Cell(sign + _FORMATS[kind](value), "number", sort=repr(value))
@@ -232,4 +244,4 @@ def _escape(text: str) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*_{}\[\]<>()#+\-!|$~&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>#|$~&]|^[-+](?= ))", r"\\\1", " ".join(text.split()))

@@ -34,7 +34,8 @@ class Seam(NamedTuple):
 
 
 _READING = ("errors", "reference", "sources.base", "tar")
-_SCANS = (*_READING, "scan", "store", "rootfs", "distribution", "licenses", "purl", "formats", "formats.*")
+_SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
+_FACTS = ("capabilities", "distribution", "inventory", "licenses", "ownership", "purl")
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
@@ -57,11 +58,24 @@ SEAMS = {
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
+    "capabilities": Seam(("errors",)),
+    "inventory": Seam((*_SCANS, "distribution", "licenses", "purl")),
+    "ownership": Seam((*_SCANS, "inventory")),
     "licenses": Seam(("errors",), ("license_expression",)),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
-        (*_SCANS, *_TABLES, "sources", "surface", "vulnerabilities", "vulnerabilities.*", "compliance", "compliance.*"),
+        (
+            *_SCANS,
+            *_FACTS,
+            *_TABLES,
+            "sources",
+            "surface",
+            "vulnerabilities",
+            "vulnerabilities.*",
+            "compliance",
+            "compliance.*",
+        ),
         ("pandas",),
     ),
     "sizes": Seam(("errors", "tables"), ("pandas",)),

@@ -65,17 +65,7 @@ SEAMS = {
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
-        (
-            *_SCANS,
-            *_FACTS,
-            *_TABLES,
-            "sources",
-            "surface",
-            "vulnerabilities",
-            "vulnerabilities.*",
-            "compliance",
-            "compliance.*",
-        ),
+        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "surface", "vulnerabilities*", "compliance*"),
         ("pandas",),
     ),
     "sizes": Seam(("errors", "tables"), ("pandas",)),

@@ -25,7 +25,5 @@ def save_figures(folder: str | Path, /, **axes: Axes) -> None:
         target.mkdir(parents=True, exist_ok=True)
         figure = chart.figure.canvas.figure
         with mpl.rc_context({"svg.hashsalt": name}):
-            figure.savefig(
-                target / f"{name}.png", dpi=_DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None}
-            )
+            figure.savefig(target / f"{name}.png", dpi=_DOTS_PER_INCH, bbox_inches="tight", metadata={"Software": None})
             figure.savefig(target / f"{name}.svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})

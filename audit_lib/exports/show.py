@@ -12,9 +12,9 @@ import pandas as pd
 
 from audit_lib.units import format_bytes, format_count, format_share
 
-_Kind = Literal["bytes", "count", "share", "number", "flag", "badge", "digest", "text"]
+_Kind = Literal["bytes", "count", "share", "number", "flag", "word", "digest", "text"]
 
-_BADGES = frozenset({"status", "change", "severity"})
+_WORD_COLUMNS = frozenset({"status", "change", "severity"})
 _ROLES = ("full", "minimal")
 # A change says on which side there is nothing, so that nothing is not taken for unknown.
 _ABSENT_SIDE = {"removed": "minimal", "added": "full"}
@@ -24,6 +24,7 @@ _WORDS = {
     "purl": "package URL",
 }
 _DIGEST = re.compile(r"(sha\d+):([0-9a-f]{12})[0-9a-f]{20,}")
+_SHORT_TEXT = 24
 _LONG_TEXT = 160
 
 
@@ -93,10 +94,10 @@ def note(text: str, /, **values: object) -> Note:
 
 
 def listed(sentences: Iterable[str], /, *, none: str) -> Note:
-    """Return sentences as a list in Markdown, escaped; `none` is said where there are none. Put it last in a cell.
+    r"""Return sentences as a list in Markdown, escaped; `none` is said where there are none. Put it last in a cell.
 
     >>> listed(["one *thing*", "another"], none="Nothing."), listed([], none="Nothing.")
-    (- one \\*thing\\*
+    (- one \*thing\*
     - another, Nothing.)
     """
     return Note("\n".join(f"- {_escape_markdown(sentence)}" for sentence in sentences) or none)
@@ -153,14 +154,14 @@ def _kind(name: str, values: pd.Series) -> _Kind:
         return next((_UNITS[word] for word in words if word in _UNITS), "number")
     if words[-1] == "digest" or name == "diff_id":
         return "digest"
-    return "badge" if name in _BADGES else "text"
+    return "word" if name in _WORD_COLUMNS else "text"
 
 
 def _cell(value: Any, kind: _Kind, *, is_absent: bool, is_delta: bool) -> _Cell:
     if value is None and is_absent:
         return _Cell("—", "absent", sort="")
     if value is None:
-        is_text = kind in {"text", "badge", "digest"}
+        is_text = kind in {"text", "word", "digest"}
         return _Cell("—", "not-stated", sort="") if is_text else _Cell("unknown", "unknown", sort="")
     if kind in {"bytes", "count", "share", "number"}:
         sign = "+" if is_delta and value > 0 else ""
@@ -214,7 +215,7 @@ def _as_html(columns: Sequence[_Column], count: int, caption: str | None, last: 
 def _html_cell(cell: _Cell) -> str:
     content = _escape(cell.text)
     label = ""
-    if cell.style == "badge":
+    if cell.style == "word":
         content = f'<span class="badge badge-{_escape(re.sub(r"[^a-z0-9]+", "-", cell.text.lower()))}">{content}</span>'
     elif cell.style == "digest":
         content = f'<code title="{_escape(cell.full or cell.text)}">{content}</code>'
@@ -225,7 +226,8 @@ def _html_cell(cell: _Cell) -> str:
     elif len(cell.text) > _LONG_TEXT:
         content = f"<details><summary>{_escape(cell.text[: _LONG_TEXT // 2])}…</summary>{content}</details>"
     sort = f' data-sort="{_escape(cell.sort)}"' if cell.sort is not None else ""
-    return f'<td class="{cell.style}"{sort}{label}>{content}</td>'
+    style = "text short" if cell.style == "text" and len(cell.text) <= _SHORT_TEXT else cell.style
+    return f'<td class="{style}"{sort}{label}>{content}</td>'
 
 
 def _as_text(columns: Sequence[_Column], count: int, caption: str | None, last: str) -> str:

@@ -1,0 +1,83 @@
+"""Executing a notebook with Papermill, in this interpreter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import nbformat
+import papermill
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillException, PapermillExecutionError
+
+from audit_lib import errors
+from audit_lib.errors import AuditError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+class ExecutionError(Exception):
+    """A notebook did not run to its end; the message is one line that says where and why."""
+
+
+def execute_notebook(
+    notebook: NotebookNode, path: Path, parameters: Mapping[str, object], *, source: Path, progress: bool | None
+) -> NotebookNode:
+    """Execute a notebook in the folder of `source`, where it comes from, and return it; `path` is where it is written.
+
+    Raises `ExecutionError` where a cell fails; then the notebook at `path` has that cell marked. Where the
+    cell met an `AuditError`, the message is that error's own.
+    """
+    nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+    # Papermill takes braces in a path for the names of parameters.
+    name = str(path).replace("{", "{{").replace("}", "}}")
+    disable = None if progress is None else not progress
+    try:
+        executed: NotebookNode = papermill.execute_notebook(
+            name,
+            name,
+            parameters=dict(parameters),
+            kernel_name="python3",
+            language="python",
+            cwd=str(source.parent),
+            progress_bar={"desc": source.stem, "file": sys.stderr, "leave": False, "disable": disable},
+            kernel_manager_class=_Kernel,
+        )
+    except PapermillExecutionError as error:
+        raise ExecutionError(_reason(source.stem, error)) from error
+    except (PapermillException, RuntimeError) as error:  # nbclient's DeadKernelError is a RuntimeError
+        raise ExecutionError(f"{source.stem}: the kernel stopped: {_first_line(str(error))}") from error
+    return executed
+
+
+class _Kernel(AsyncKernelManager):
+    """A kernel in this very interpreter and with this very library, whatever kernels are registered on the machine."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        spec = KernelSpec(**get_kernel_dict())
+        # Twice the pixels, shown at the same size: sharp on paper and on fine screens. What the kernel has to say of
+        # itself (that it talks over TCP, on this machine) is for nobody who waits for a report.
+        spec.argv = [*spec.argv, "--InlineBackend.figure_formats={'retina'}", "--IPKernelApp.log_level=ERROR"]
+        spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        if _PACKAGE.parent.name not in {"site-packages", "dist-packages"}:
+            paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
+            spec.env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+        return spec
+
+
+def _reason(notebook: str, error: PapermillExecutionError) -> str:
+    kind = getattr(errors, error.ename, None)
+    if isinstance(kind, type) and issubclass(kind, AuditError):
+        return str(error.evalue)
+    cell = f"{notebook}, cell {error.exec_count} ({_first_line(error.source)})"
+    return f"{cell}: {error.ename}: {_first_line(error.evalue)}"
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")

@@ -1,11 +1,16 @@
 """What a container image really holds, and what a hardened image really gains, as pandas DataFrames.
 
-`audit` reads an image, `compare` puts two side by side, `charts` draws their tables, `show`, `note` and `listed` display them in
-a notebook, `write_tables` and `save_figures` write them, `reports.run_report` makes a report out of a notebook.
+`audit` reads an image, `compare` puts two side by side, `charts` draws their tables, `show`, `note` and `listed`
+display them in a notebook, `write_tables` and `save_figures` write them, `reports.run_report` makes a report of a notebook.
 """
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from audit_lib import sizes
 from audit_lib.audit import Audit, audit
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
@@ -14,16 +19,29 @@ from audit_lib.exports.show import listed, note, show
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
 
+if TYPE_CHECKING:
+    from audit_lib import charts, reports
+
 __all__ = [
     "Audit",
     "AuditError",
     "Comparison",
     "Limits",
     "audit",
+    "charts",
     "compare",
     "listed",
     "note",
+    "reports",
     "save_figures",
     "show",
+    "sizes",
     "write_tables",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `charts` and `reports` when they are asked for: drawing and Jupyter take a second to load."""
+    if name in {"charts", "reports"}:
+        return importlib.import_module(f"audit_lib.{name}")
+    raise AttributeError(f"module 'audit_lib' has no attribute {name!r}")

@@ -27,17 +27,19 @@ _INTERRUPTED = 130
 AUDIT_TABLES = ("image", "layers", "files", "databases", "packages")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
-_REFERENCES = "\b\nA reference names an image:\n" + "\n".join(
-    f"  {source.scheme + ':…':17} {source.purpose}" for source in SOURCES
-) + "\n  a path            recognised by what it holds\n  any other name    looked for in Docker, then in Podman\n"
+_REFERENCES = (
+    "\b\nA reference names an image:\n"
+    + "\n".join(f"  {source.scheme + ':…':17} {source.purpose}" for source in SOURCES)
+    + "\n  a path            recognised by what it holds\n  any other name    looked for in Docker, then in Podman\n"
+)
 
 
-class _Limits(click.ParamType):
+class _Limits(click.ParamType[tuple[str, int]]):
     """`name=value`, one of the fields of `Limits`."""
 
     name = "name=value"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         """Return (name, value) of one limit."""
         name, _, number = str(value).partition("=")
         known = [field.name for field in dataclasses.fields(Limits)]
@@ -48,8 +50,18 @@ class _Limits(click.ParamType):
 
 def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--limit", "limits", type=_Limits(), multiple=True, help="How much an image may ask for, such as entries=2000000 (see README)."),
-        click.option("--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"),
+        click.option(
+            "--limit",
+            "limits",
+            type=_Limits(),
+            multiple=True,
+            help="How much an image may ask for, such as entries=2000000 (see README).",
+        ),
+        click.option(
+            "--platform",
+            metavar="OS/ARCH",
+            help="Which image of an index, such as linux/arm64.  [default: this machine's]",
+        ),
     ):
         command = option(command)
     return command
@@ -57,14 +69,29 @@ def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of standard output."),
-        click.option("--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True, help="How the table is written; csv, json and parquet hold every row."),
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Write to this file instead of standard output.",
+        ),
+        click.option(
+            "--format",
+            "form",
+            type=click.Choice(_FORMATS),
+            default="table",
+            show_default=True,
+            help="How the table is written; csv, json and parquet hold every row.",
+        ),
     ):
         command = option(command)
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}, epilog="Exit codes: 0 done; 1 a gate failed; 2 the input was wrong, as one line on standard error says.")
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Exit codes: 0 done; 1 a gate failed; 2 the input was wrong, as one line on standard error says.",
+)
 @click.version_option(package_name="audit-lib", prog_name="image-audit")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no messages on standard error, only errors.")
 @click.pass_context
@@ -80,7 +107,8 @@ def cli(context: click.Context, *, quiet: bool) -> None:
     context.obj = quiet
 
 
-@cli.command(help=f"""Show the tables of one image.
+@cli.command(
+    help=f"""Show the tables of one image.
 
 Without --table: an overview. With it, that table, whole.
 
@@ -89,13 +117,22 @@ Without --table: an overview. With it, that table, whole.
 Examples:
   image-audit inspect docker:python:3.13
   image-audit inspect oci-dir:build/image --table packages --format csv -o packages.csv
-""")
+"""
+)
 @click.argument("reference")
 @click.option("--table", type=click.Choice(AUDIT_TABLES), help="Which table.")
 @_output_options
 @_image_options
 @click.pass_obj
-def inspect(quiet: bool, reference: str, table: str | None, form: str, output: Path | None, platform: str | None, limits: tuple[tuple[str, int], ...]) -> None:  # noqa: FBT001, PLR0913 - click's words
+def inspect(
+    quiet: bool,
+    reference: str,
+    table: str | None,
+    form: str,
+    output: Path | None,
+    platform: str | None,
+    limits: tuple[tuple[str, int], ...],
+) -> None:
     """Show the tables of one image."""
     found = _audited(reference, platform, limits, quiet=quiet)
     if table is None and form == "table":
@@ -105,7 +142,9 @@ def inspect(quiet: bool, reference: str, table: str | None, form: str, output: P
     _finish(found.gaps, found.is_damaged, quiet=quiet)
 
 
-@cli.command("compare", help=f"""Compare a full image with a minimal one.
+@cli.command(
+    "compare",
+    help=f"""Compare a full image with a minimal one.
 
 Without --table: the summary and what changed most. With it, that table, whole.
 
@@ -114,14 +153,24 @@ Without --table: the summary and what changed most. With it, that table, whole.
 Examples:
   image-audit compare docker:python:3.13 docker:python:3.13-slim
   image-audit compare full.tar minimal.tar --table package_changes --format csv
-""")
+""",
+)
 @click.argument("full")
 @click.argument("minimal")
 @click.option("--table", type=click.Choice(COMPARISON_TABLES), help="Which table.")
 @_output_options
 @_image_options
 @click.pass_obj
-def compare_images(quiet: bool, full: str, minimal: str, table: str | None, form: str, output: Path | None, platform: str | None, limits: tuple[tuple[str, int], ...]) -> None:  # noqa: FBT001, PLR0913 - click's words
+def compare_images(
+    quiet: bool,
+    full: str,
+    minimal: str,
+    table: str | None,
+    form: str,
+    output: Path | None,
+    platform: str | None,
+    limits: tuple[tuple[str, int], ...],
+) -> None:
     """Compare a full image with a minimal one."""
     audits = [_audited(reference, platform, limits, quiet=quiet) for reference in (full, minimal)]
     both = compare(*audits)
@@ -132,7 +181,8 @@ def compare_images(quiet: bool, full: str, minimal: str, table: str | None, form
     _finish(both.gaps, any(one.is_damaged for one in audits), quiet=quiet)
 
 
-@cli.command(help=f"""Write a report that a reviewer can open: HTML, tables, figures and the executed notebook.
+@cli.command(
+    help=f"""Write a report that a reviewer can open: HTML, tables, figures and the executed notebook.
 
 With two images, the notebook compare_images; with one, image_inventory.
 
@@ -142,16 +192,43 @@ Examples:
   image-audit report docker:python:3.13 docker:python:3.13-slim -o reports/python
   image-audit report docker:my-app -o reports/my-app
   image-audit report full.tar minimal.tar -o reports/mine -p top_n 30
-""")
+"""
+)
 @click.argument("full")
 @click.argument("minimal", required=False)
-@click.option("-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), help="The report's folder.  [default: reports/<notebook>]")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The report's folder.  [default: reports/<notebook>]",
+)
 @click.option("--notebook", help="Another notebook: a name in notebooks/, or a path to one.")
-@click.option("-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of the notebook; may be given several times.")
-@click.option("--formats", default="html", show_default=True, help="What is written beside the notebook, separated by commas.")
-@click.option("--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]")
+@click.option(
+    "-p",
+    "parameters",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="A parameter of the notebook; may be given several times.",
+)
+@click.option(
+    "--formats", default="html", show_default=True, help="What is written beside the notebook, separated by commas."
+)
+@click.option(
+    "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
+)
 @click.pass_obj
-def report(quiet: bool, full: str, minimal: str | None, folder: Path | None, notebook: str | None, parameters: tuple[tuple[str, str], ...], formats: str, platform: str | None) -> None:  # noqa: FBT001, PLR0913 - click's words
+def report(
+    quiet: bool,
+    full: str,
+    minimal: str | None,
+    folder: Path | None,
+    notebook: str | None,
+    parameters: tuple[tuple[str, str], ...],
+    formats: str,
+    platform: str | None,
+) -> None:
     """Write a report that a reviewer can open."""
     from audit_lib.reports import run_report  # noqa: PLC0415 - Jupyter's machinery takes half a second to import
 
@@ -160,7 +237,13 @@ def report(quiet: bool, full: str, minimal: str | None, folder: Path | None, not
     if platform is not None:
         images["platform"] = platform
     target = folder or Path("reports") / Path(name).stem
-    made = run_report(name, target, {**images, **dict(parameters)}, formats=tuple(part for part in formats.split(",") if part), progress=not quiet)
+    made = run_report(
+        name,
+        target,
+        {**images, **dict(parameters)},
+        formats=tuple(part for part in formats.split(",") if part),
+        progress=not quiet,
+    )
     if not quiet:
         click.echo(f"Report: {made.folder / 'report.html'}", err=True)
     _finish(made.gaps, made.is_damaged, quiet=quiet)
@@ -203,7 +286,9 @@ def _audited(reference: str, platform: str | None, limits: tuple[tuple[str, int]
 def _progress(reference: str, *, quiet: bool) -> Iterator[Callable[[str, int], None]]:
     """Show on standard error how many layers and bytes were read; nothing where nobody looks."""
     layers: set[str] = set()
-    with tqdm(desc=reference, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=True if quiet else None) as bar:
+    with tqdm(
+        desc=reference, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=True if quiet else None
+    ) as bar:
 
         def advance(layer: str, count: int) -> None:
             if layer not in layers:
@@ -214,7 +299,7 @@ def _progress(reference: str, *, quiet: bool) -> Iterator[Callable[[str, int], N
         yield advance
 
 
-def _finish(gaps: tuple[str, ...], is_damaged: bool, *, quiet: bool) -> None:  # noqa: FBT001
+def _finish(gaps: tuple[str, ...], is_damaged: bool, *, quiet: bool) -> None:
     """Say what could not be read; exit with 2 where it is damaged, for what was shown is not the whole."""
     if is_damaged or not quiet:
         for gap in gaps:
@@ -230,28 +315,51 @@ def _overview(found: Audit) -> str:
         [
             _record(image),
             "Package databases\n" + repr(show(found.databases.drop(columns="image"), rows=None)),
-            "Layers\n" + repr(show(found.layers[["layer", "content_bytes", "reclaimable_bytes", "file_count", "created_by"]].assign(created_by=_short(found.layers["created_by"])), rows=None)),
-            "Largest packages\n" + repr(show(packages.sort_values(["file_bytes", "name"], ascending=[False, True]), rows=15)),
+            "Layers\n"
+            + repr(
+                show(
+                    found.layers[["layer", "content_bytes", "reclaimable_bytes", "file_count", "created_by"]].assign(
+                        created_by=_short(found.layers["created_by"])
+                    ),
+                    rows=None,
+                )
+            ),
+            "Largest packages\n"
+            + repr(show(packages.sort_values(["file_bytes", "name"], ascending=[False, True]), rows=15)),
         ]
     )
 
 
 def _comparison_overview(both: Comparison) -> str:
     changes = both.package_changes
-    largest = changes[changes["change"] != "kept"].assign(order=lambda table: table["delta_bytes"].abs()).sort_values("order", ascending=False, kind="stable")
+    largest = (
+        changes[changes["change"] != "kept"]
+        .assign(order=lambda table: table["delta_bytes"].abs())
+        .sort_values("order", ascending=False, kind="stable")
+    )
     return "\n\n".join(
         [
             repr(show(both.summary, rows=None)),
             "Package databases\n" + repr(show(pd.concat([both.full.databases, both.minimal.databases]), rows=None)),
-            "Packages that changed most\n" + repr(show(largest.drop(columns=["order", "matched_by", "counterpart"]), rows=15)),
-            "Bytes by category\n" + repr(show(both.category_sizes[both.category_sizes["grouping"] == "category"].drop(columns="grouping"), rows=None)),
+            "Packages that changed most\n"
+            + repr(show(largest.drop(columns=["order", "matched_by", "counterpart"]), rows=15)),
+            "Bytes by category\n"
+            + repr(
+                show(
+                    both.category_sizes[both.category_sizes["grouping"] == "category"].drop(columns="grouping"),
+                    rows=None,
+                )
+            ),
         ]
     )
 
 
 def _record(row: pd.Series) -> str:
     """Return one row as lines `column  value`."""
-    shown = {str(name): repr(show(pd.DataFrame({str(name): [value]}))).splitlines()[-1].strip() for name, value in row.items()}
+    shown = {
+        str(name): repr(show(pd.DataFrame({str(name): [value]}))).splitlines()[-1].strip()
+        for name, value in row.items()
+    }
     width = max(map(len, shown))
     return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())
 

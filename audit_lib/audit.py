@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import os
 import posixpath
-import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import pandas as pd
 
 from audit_lib import distribution, licenses, sizes
-from audit_lib.errors import DamagedDatabaseError, DigestError, ImageFormatError
+from audit_lib.capabilities import capability_text
+from audit_lib.errors import DigestError, ImageFormatError
 from audit_lib.formats import FORMATS
-from audit_lib.formats.base import Broken, Format, Found
-from audit_lib.formats.globs import Matcher
+from audit_lib.inventory import Inventory, key_of
+from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
 from audit_lib.rootfs import Rootfs
 from audit_lib.scan import LayerScan, Limits, scan_layer
-from audit_lib.sources import open_image
+from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
-from audit_lib.tables import Database, File, Image, Layer, Package, make_table, total
-
-# Names of capabilities by number, linux/capability.h.
-_CAPABILITIES = (
-    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service "
-    "net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct sys_admin "
-    "sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap mac_override "
-    "mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
-).split()
+from audit_lib.tables import Database, File, Image, Layer, Package, Status, make_table, total
+from audit_lib.units import format_bytes, format_count, format_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +32,7 @@ class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
     `image` (one row), `layers`, `files`, `databases`, `packages`. `config` is the image configuration as parsed JSON.
+    `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     """
 
     image: pd.DataFrame
@@ -47,6 +41,26 @@ class Audit:
     databases: pd.DataFrame
     packages: pd.DataFrame
     config: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """The image in a sentence made from the figures; what is unknown is said to be."""
+        image = self.image.iloc[0]
+        known = {
+            name: None if pd.isna(image[name]) else image[name]
+            for name in ("package_count", "file_bytes", "unowned_share")
+        }
+        packages = "an unknown number of" if known["package_count"] is None else format_count(known["package_count"])
+        unowned = (
+            ""
+            if known["unowned_share"] is None
+            else f"; no package claims {format_share(known['unowned_share'])} of the bytes"
+        )
+        return (
+            f"{image['image']} holds {packages} packages and {format_bytes(known['file_bytes'])} of files "
+            f"in {format_count(image['layer_count'])} layers{unowned}."
+        )
 
     @property
     def is_damaged(self) -> bool:
@@ -57,7 +71,10 @@ class Audit:
     def gaps(self) -> tuple[str, ...]:
         """What could not be read, a sentence each; empty where nothing is known to be missing."""
         damaged = self.databases[self.databases["status"] == "damaged"]
-        said = [f"{row.image}: {row.database_path} ({row.format} database) is damaged: {row.detail}" for row in damaged.itertuples()]
+        said = [
+            f"{row.image}: {row.database_path} ({row.format} database) is damaged: {row.detail}"
+            for row in damaged.itertuples()
+        ]
         if not self.databases["status"].isin(["read", "damaged"]).any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
         return tuple(said)
@@ -86,78 +103,8 @@ def audit(
             scans[blob.name] = scan_layer(blob, formats=FORMATS, keep=keep, limits=limits, progress=report)
         facts, kind = source.facts(), source.source
     layers = _in_order(facts, scans, reference)
-    stacked = _Stacked(layers, limits)
-    return _tables(stacked, facts, layers, reference, kind)
-
-
-@dataclass(slots=True)
-class _Place:
-    """What is known of one database: its packages with the layer that introduced each, or why they are not known."""
-
-    form: Format
-    path: str
-    problem: str | None = None
-    packages: list[Found] = field(default_factory=list)
-    first_layers: dict[tuple[Any, ...], int] = field(default_factory=dict)
-    broken: list[Broken] = field(default_factory=list)
-    detail: str | None = None
-
-
-class _Stacked:
-    """The layers stacked, and every package database read each time that a layer changed it."""
-
-    def __init__(self, scans: Sequence[LayerScan], limits: Limits) -> None:
-        self.rootfs = Rootfs(limits)
-        self.places: dict[tuple[str, str], _Place] = {}
-        self.deleted: dict[tuple[str, str], str] = {}
-        asks = {form.name: Matcher(form.globs).matches for form in FORMATS}
-        for number, scan in enumerate(scans, start=1):
-            self.rootfs.add(scan)
-            changed = {form for form, _ in scan.evidence}
-            hides = any("/.wh." in f"/{path}" for path in scan.paths)
-            kept = [scan.paths[row] for row in (*scan.kept, *scan.links)]
-            for form in FORMATS:
-                if form.name in changed or hides or any(asks[form.name](path) for path in kept):
-                    self._read(form, number)
-
-    def _read(self, form: Format, number: int) -> None:
-        """Read all databases of a format as they stand with this layer on top."""
-        found = {(form.name, path): _read_place(form, path, self.rootfs) for path in form.places(self.rootfs)}
-        for key, place in found.items():
-            before = self.places.get(key)
-            known = before.first_layers if before else {}
-            place.first_layers = {_key(package): known.get(_key(package), number) for package in place.packages}
-            if place.problem is not None and before is not None:
-                place.first_layers = known
-        for key in [key for key in self.places if key[0] == form.name and key not in found]:
-            lost = self.places.pop(key)
-            told = "damaged" if lost.problem else f"{len(lost.packages):,} packages"
-            self.deleted[key] = f"deleted by layer {number}; below it: {told}"
-        self.places.update(found)
-
-
-def _read_place(form: Format, path: str, rootfs: Rootfs) -> _Place:
-    place = _Place(form, path)
-    try:
-        for found in form.read(rootfs, path):
-            if isinstance(found, Broken):
-                place.broken.append(found)
-            else:
-                place.packages.append(found)
-    except DamagedDatabaseError as error:
-        where = "" if error.path.lstrip("/") == path and error.line is None else _where(error, path)
-        place.problem, place.packages = where + error.problem, []
-    return place
-
-
-def _where(error: DamagedDatabaseError, path: str) -> str:
-    file = "" if error.path.lstrip("/") == path else f"/{error.path.lstrip('/')}"
-    line = "" if error.line is None else f"line {error.line}"
-    return ", ".join(part for part in (file, line) if part) + ": "
-
-
-def _key(found: Found) -> tuple[Any, ...]:
-    return (found.name, found.version, found.architecture, found.path)
+    inventory = Inventory(layers, limits)
+    return _tables(inventory, facts, layers, reference, kind)
 
 
 def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> list[LayerScan]:
@@ -173,18 +120,20 @@ def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> l
         if layer.diff_id != scan.diff_id:
             raise DigestError(f"{where}: diff id", expected=layer.diff_id, found=scan.diff_id)
         if layer.compressed_bytes not in {None, scan.compressed_bytes}:
-            raise ImageFormatError(f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}")
+            raise ImageFormatError(
+                f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}"
+            )
         ordered.append(scan)
     return ordered
 
 
-def _tables(stacked: _Stacked, facts: Facts, scans: Sequence[LayerScan], label: str, source: str) -> Audit:
-    distro = distribution.read_distribution(stacked.rootfs)
-    ownership = _Ownership(stacked)
-    files = _files_table(stacked.rootfs, ownership, label)
-    databases = _databases_table(stacked, label)
-    packages = _packages_table(stacked, ownership, distro, label)
-    layers = _layers_table(stacked.rootfs, facts, scans, label)
+def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], label: str, source: str) -> Audit:
+    distro = distribution.read_distribution(inventory.rootfs)
+    ownership = Ownership(inventory)
+    files = _files_table(inventory.rootfs, ownership, label)
+    databases = _databases_table(inventory, label)
+    packages = _packages_table(inventory, ownership, distro, label)
+    layers = _layers_table(inventory.rootfs, facts, scans, label)
     return Audit(
         image=_image_table(facts, distro, label, source, layers, files, databases),
         layers=layers,
@@ -192,91 +141,18 @@ def _tables(stacked: _Stacked, facts: Facts, scans: Sequence[LayerScan], label: 
         databases=databases,
         packages=packages,
         config=facts.config,
+        notes=(sample.NOTE.format(label),) if source == "sample" else (),
     )
 
 
-class _Ownership:
-    """Which package owns which path of the tree, and what each package's files weigh."""
-
-    def __init__(self, stacked: _Stacked) -> None:
-        self.rootfs = stacked.rootfs
-        self.paths = self.rootfs.paths()
-        self.entries = [self.rootfs.entry(path) for path in self.paths]
-        self.inodes = [self.rootfs.inode(path) for path in self.paths]
-        self._rows = {path: row for row, path in enumerate(self.paths)}
-        self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
-        self.weights: dict[int, tuple[int, int]] = {}
-        folders: dict[str, str | None] = {}
-        below: dict[str, list[tuple[Format, Found]]] = {}
-        places = sorted(stacked.places.values(), key=lambda place: not place.form.is_distribution)
-        for place in places:
-            for found in place.packages:
-                try:
-                    claimed = place.form.files(self.rootfs, found)
-                except DamagedDatabaseError as error:
-                    place.detail = f"{found.name}: which files it owns is not known: {error}"
-                    continue
-                if claimed is None:
-                    continue
-                exact = []
-                for path in claimed:
-                    if path.endswith("/"):
-                        below.setdefault(path.rstrip("/"), []).append((place.form, found))
-                    else:
-                        exact.append(path)
-                self._claim(place.form, found, self._rows_of(exact, folders))
-        if below:
-            self._claim_below(below)
-
-    def parent(self, form: Format, found: Found) -> str | None:
-        """Return `format:name` of the distribution package that owns the file which states this one."""
-        row = self._rows.get(found.path)
-        owner = None if row is None or form.is_distribution else self.owners[row]
-        return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
-
-    def _rows_of(self, paths: Iterable[str], folders: dict[str, str | None]) -> set[int]:
-        rows = set()
-        for path in paths:
-            row = self._rows.get(path)
-            if row is None:
-                # dpkg lists /lib/x where merged /usr has it in /usr/lib/x
-                folder, _, name = path.rpartition("/")
-                real = self.rootfs.real_folder(folder, folders)
-                row = self._rows.get(f"{real}/{name}" if real else name) if real is not None else None
-            if row is not None and self.entries[row].kind != "directory":  # type: ignore[union-attr]
-                rows.add(row)
-        return rows
-
-    def _claim(self, form: Format, found: Found, rows: set[int]) -> None:
-        owner = (form.name, found.name)
-        for row in rows:
-            if self.owners[row] is None:
-                self.owners[row] = owner
-        weights = {self.inodes[row]: self.entries[row].size for row in rows}  # type: ignore[union-attr]
-        size, count = self.weights.get(id(found), (0, 0))
-        self.weights[id(found)] = (size + sum(weights.values()), count + len(rows))
-
-    def _claim_below(self, below: dict[str, list[tuple[Format, Found]]]) -> None:
-        rows: dict[str, set[int]] = {folder: set() for folder in below}
-        for row, path in enumerate(self.paths):
-            if self.entries[row].kind == "directory":  # type: ignore[union-attr]
-                continue
-            folder = posixpath.dirname(path)
-            while folder and folder not in rows:
-                folder = posixpath.dirname(folder)
-            if folder:
-                rows[folder].add(row)
-        for folder, claims in below.items():
-            for form, found in claims:
-                self._claim(form, found, rows[folder])
-
-
-def _files_table(rootfs: Rootfs, ownership: _Ownership, label: str) -> pd.DataFrame:
+def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFrame:
     first_names: dict[Any, str] = {}
     shared = rootfs.shared_inodes()
     modes: dict[int, str] = {}
     columns: dict[str, list[Any]] = {column.name: [] for column in fields(File)}
-    for path, entry, inode, owner in zip(ownership.paths, ownership.entries, ownership.inodes, ownership.owners, strict=True):
+    for path, entry, inode, owner in zip(
+        ownership.paths, ownership.entries, ownership.inodes, ownership.owners, strict=True
+    ):
         assert entry is not None  # noqa: S101 - every path of the tree has an entry
         kind, size, link = entry.kind, entry.size, entry.link
         if kind == "hardlink" or inode in shared:
@@ -299,25 +175,30 @@ def _files_table(rootfs: Rootfs, ownership: _Ownership, label: str) -> pd.DataFr
     return make_table(File, columns)
 
 
-def _databases_table(stacked: _Stacked, label: str) -> pd.DataFrame:
+def _databases_table(inventory: Inventory, label: str) -> pd.DataFrame:
     rows: dict[tuple[str, str], Database] = {}
 
-    def say(form: str, path: str, status: str, count: int | None, detail: str | None) -> None:
+    def say(form: str, path: str, status: Status, count: int | None, detail: str | None) -> None:
         shown = _text(f"/{path}") if not path.startswith("**/") else path
         rows[form, shown] = Database(
-            image=label, database_path=shown, format=form, status=status, package_count=count, detail=None if detail is None else _text(detail)  # type: ignore[arg-type]
+            image=label,
+            database_path=shown,
+            format=form,
+            status=status,
+            package_count=count,
+            detail=None if detail is None else _text(detail),
         )
 
     for form in FORMATS:
-        has_any = any(name == form.name for name, _ in stacked.places)
+        has_any = any(name == form.name for name, _ in inventory.places)
         for path in form.expected:
             if not (has_any and path.startswith("**/")):
                 say(form.name, path, "absent", None, None)
-        for path, why in stacked.rootfs.not_examined(form.name).items():
+        for path, why in inventory.rootfs.not_examined(form.name).items():
             say(form.name, path, "damaged", None, f"not looked into: {why}")
-    for (name, path), detail in stacked.deleted.items():
+    for (name, path), detail in inventory.deleted.items():
         say(name, path, "absent", None, detail)
-    for place in stacked.places.values():
+    for place in inventory.places.values():
         if place.problem is not None:
             say(place.form.name, place.path, "damaged", None, place.problem)
         else:
@@ -327,9 +208,11 @@ def _databases_table(stacked: _Stacked, label: str) -> pd.DataFrame:
     return make_table(Database, rows.values())
 
 
-def _packages_table(stacked: _Stacked, ownership: _Ownership, distro: distribution.Distribution, label: str) -> pd.DataFrame:
-    rows = {}
-    for place in stacked.places.values():
+def _packages_table(
+    inventory: Inventory, ownership: Ownership, distro: distribution.Distribution, label: str
+) -> pd.DataFrame:
+    rows: dict[tuple[str | None, ...], Package] = {}
+    for place in inventory.places.values():
         for found in place.packages:
             weight = ownership.weights.get(id(found))
             row = Package(
@@ -345,7 +228,7 @@ def _packages_table(stacked: _Stacked, ownership: _Ownership, distro: distributi
                 installed_size_bytes=found.installed_size_bytes,
                 file_bytes=None if weight is None else weight[0],
                 file_count=None if weight is None else weight[1],
-                first_layer=place.first_layers.get(_key(found)),
+                first_layer=place.first_layers.get(key_of(found)),
                 database_path=_text(f"/{found.path}"),
                 parent=ownership.parent(place.form, found),
             )
@@ -355,7 +238,9 @@ def _packages_table(stacked: _Stacked, ownership: _Ownership, distro: distributi
 
 
 def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], label: str) -> pd.DataFrame:
-    history = [step for step in facts.config.get("history") or [] if isinstance(step, dict) and not step.get("empty_layer")]
+    history = [
+        step for step in facts.config.get("history") or [] if isinstance(step, dict) and not step.get("empty_layer")
+    ]
     instructions = [step.get("created_by") for step in history] if len(history) == len(scans) else [None] * len(scans)
     reclaimable = rootfs.reclaimable_bytes()
     return make_table(
@@ -367,7 +252,9 @@ def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], labe
     )
 
 
-def _layer_row(label: str, number: int, layer: LayerRef, scan: LayerScan, created_by: str | None, reclaimable: int) -> Layer:
+def _layer_row(  # noqa: PLR0913 - the parts that one row is made of
+    label: str, number: int, layer: LayerRef, scan: LayerScan, created_by: str | None, reclaimable: int
+) -> Layer:
     whiteouts = sum(posixpath.basename(path).startswith(".wh.") for path in scan.paths)
     folders = sum(kind == "5" for kind in scan.kinds)
     return Layer(
@@ -377,11 +264,14 @@ def _layer_row(label: str, number: int, layer: LayerRef, scan: LayerScan, create
         layer_digest=layer.digest or (scan.layer_digest if scan.compression else None),
         media_type=layer.media_type,
         created_by=created_by or None,
-        compressed_bytes=layer.compressed_bytes if layer.digest else (scan.compressed_bytes if scan.compression else None),
+        compressed_bytes=layer.compressed_bytes
+        if layer.digest
+        else (scan.compressed_bytes if scan.compression else None),
         unpacked_bytes=scan.unpacked_bytes,
         file_count=len(scan.paths) - folders - whiteouts,
         reclaimable_bytes=reclaimable,
-        content_bytes=sum(scan.sizes) + sum(len(os.fsencode(link)) for row, link in scan.links.items() if scan.kinds[row] == "2"),
+        content_bytes=sum(scan.sizes)
+        + sum(len(os.fsencode(link)) for row, link in scan.links.items() if scan.kinds[row] == "2"),
         whiteout_count=whiteouts,
     )
 
@@ -431,27 +321,6 @@ def _image_table(  # noqa: PLR0913 - what the tables of an image add up to
     )
 
 
-def capability_text(data: bytes) -> str:
-    """Return a `security.capability` attribute as `getcap` prints it: `cap_net_raw=ep` (linux/capability.h, vfs_cap_data).
-
-    >>> capability_text(bytes.fromhex("0100000200200000000000000000000000000000"))
-    'cap_net_raw=ep'
-    """
-    if len(data) not in {12, 20, 24}:
-        return f"unknown ({data.hex()})"
-    magic, *words = struct.unpack(f"<{len(data) // 4}I", data)
-    permitted, inheritable = words[0], words[1]
-    if len(words) > 3:  # noqa: PLR2004 - revision 2 and 3 hold two words each
-        permitted, inheritable = permitted | words[2] << 32, inheritable | words[3] << 32
-    groups: dict[str, list[str]] = {}
-    for number in range(64):
-        flags = "e" * (magic & 1) + "i" * (inheritable >> number & 1) + "p" * (permitted >> number & 1)
-        if flags.strip("e"):
-            name = _CAPABILITIES[number] if number < len(_CAPABILITIES) else str(number)
-            groups.setdefault(flags, []).append(f"cap_{name}")
-    return " ".join(f"{','.join(names)}={flags}" for flags, names in groups.items()) or "="
-
-
 def _text(value: str) -> str:
     r"""Return text that every table and file can hold: bytes that are not UTF-8 are shown as `\xNN`."""
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -470,9 +339,9 @@ def _utc(value: object) -> str | None:
     if not isinstance(value, str) or value.startswith("0001-"):
         return None
     try:
-        moment = datetime.datetime.fromisoformat(value)
+        moment = dt.datetime.fromisoformat(value)
     except ValueError:
         return None
     if moment.tzinfo is None:
         return None
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -199,8 +199,8 @@ def _headline(summary: pd.DataFrame, full: str, minimal: str) -> Iterator[str]:
         ("compressed_bytes", "to pull", "is"),
     ):
         row = rows.loc[measure]
-        before, after = (None if pd.isna(row[role]) else int(row[role]) for role in _ROLES)
-        shown = formats[row["unit"]]
+        before, after = _whole(row["full"]), _whole(row["minimal"])
+        shown = formats[str(row["unit"])]
         if before is None and after is None:
             if measure != "compressed_bytes":
                 yield f"How much {minimal} holds ({noun}) is unknown, and so it is of {full}."
@@ -209,8 +209,12 @@ def _headline(summary: pd.DataFrame, full: str, minimal: str) -> Iterator[str]:
             yield f"{known} {verb} {shown(after if before is None else before)} {noun}; of {other} that is unknown."
         else:
             share = row["reduction_share"]
-            how = "" if pd.isna(share) else f" ({format_share(abs(share))} {'less' if share >= 0 else 'more'})"
+            how: str = "" if pd.isna(share) else f" ({format_share(abs(share))} {'less' if share >= 0 else 'more'})"
             yield f"{minimal} {verb} {shown(after)} {noun} instead of {shown(before)}{how}."
+
+
+def _whole(value: Any) -> int | None:
+    return None if pd.isna(value) else int(value)
 
 
 def _made(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:

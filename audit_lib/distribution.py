@@ -21,9 +21,9 @@ class Distribution(NamedTuple):
 
 
 def parse(text: str) -> Distribution:
-    """Return what an os-release file states; lines that are no assignment are passed over, as the shell's readers do.
+    r"""Return what an os-release file states; lines that are no assignment are passed over, as the shell's readers do.
 
-    >>> parse('ID=debian\\nVERSION_ID="12"\\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\\n')
+    >>> parse('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n')
     Distribution(id='debian', version='12', name='Debian GNU/Linux 12 (bookworm)')
     """
     values: dict[str, str] = {}

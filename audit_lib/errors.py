@@ -12,7 +12,7 @@ class AuditError(Exception):
     """
 
 
-class ReferenceError(AuditError):  # noqa: A001 - the field's word; Python's weakref error is never raised here
+class UnknownImageError(AuditError):
     """A reference does not name an image: unknown scheme, nothing there, ambiguous."""
 
 

@@ -9,7 +9,9 @@ from functools import cache
 from license_expression import ExpressionError, Licensing, get_spdx_licensing
 
 # GNU's licences with a version: Debian's short names (DEP-5), Fedora's before SPDX (GPLv2+), SPDX's own of old (GPL-2.0+).
-_GNU = re.compile(r"(A?L?GPL|GFDL|GFDL-NIV)[- ]?v?(\d)(\.\d)?(?:\.0)?(\+| or later| only|-only|-or-later)?", re.IGNORECASE)
+_GNU = re.compile(
+    r"(A?L?GPL|GFDL|GFDL-NIV)[- ]?v?(\d)(\.\d)?(?:\.0)?(\+| or later| only|-only|-or-later)?", re.IGNORECASE
+)
 # A name that stands for several licences ("BSD", "Artistic", "Apache Software License") is left out: no guess.
 _NAMES = {
     "expat": "MIT",

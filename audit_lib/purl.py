@@ -5,7 +5,7 @@ from __future__ import annotations
 from packageurl import PackageURL
 
 from audit_lib.distribution import Distribution
-from audit_lib.formats.base import Found, Format
+from audit_lib.formats.base import Format, Found
 
 
 def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
@@ -24,7 +24,9 @@ def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
             qualifiers["distro"] = "-".join(part for part in (distribution.id, distribution.version) if part)
         if found.source_name and (found.source_name, found.source_version) != (found.name, found.version):
             is_other = found.source_version and found.source_version != found.version
-            qualifiers.setdefault("upstream", f"{found.source_name}@{found.source_version}" if is_other else found.source_name)
+            qualifiers.setdefault(
+                "upstream", f"{found.source_name}@{found.source_version}" if is_other else found.source_name
+            )
     elif namespace:
         name = name.removeprefix(f"{namespace}:").removeprefix(f"{namespace}/")
     return PackageURL(form.name, namespace, name, found.version, qualifiers or None).to_string()

@@ -6,10 +6,17 @@ import platform as _platform
 from pathlib import Path
 from typing import NamedTuple
 
-from audit_lib.errors import ReferenceError
+from audit_lib.errors import UnknownImageError
 
 # How the machine's own name for its processor is called in an image (Go's GOARCH).
-_ARCHITECTURES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64", "i686": "386", "i386": "386"}
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "amd64": "amd64",
+    "aarch64": "arm64",
+    "arm64": "arm64",
+    "i686": "386",
+    "i386": "386",
+}
 
 
 class Platform(NamedTuple):
@@ -37,7 +44,7 @@ def parse_platform(text: str | None) -> Platform:
     >>> str(parse_platform("linux/arm/v7"))
     'linux/arm/v7'
 
-    Raises `ReferenceError` for anything else.
+    Raises `UnknownImageError` for anything else.
     """
     if text is None:
         machine = _platform.machine().lower()
@@ -46,7 +53,9 @@ def parse_platform(text: str | None) -> Platform:
         return Platform("linux", _ARCHITECTURES.get(machine, machine))
     parts = text.split("/")
     if len(parts) not in {2, 3} or not all(parts):
-        raise ReferenceError(f"platform {text!r}: expected os/architecture or os/architecture/variant, such as linux/amd64")
+        raise UnknownImageError(
+            f"platform {text!r}: expected os/architecture or os/architecture/variant, such as linux/amd64"
+        )
     return Platform(*parts)
 
 
@@ -63,7 +72,7 @@ def split_scheme(reference: str, schemes: frozenset[str]) -> tuple[str | None, s
 def split_path(name: str) -> tuple[Path, str | None]:
     """Return (path, choice) of `PATH`, `PATH:TAG` or `PATH@sha256:…`: the longest path that exists wins.
 
-    Raises `ReferenceError` where no part of it exists.
+    Raises `UnknownImageError` where no part of it exists.
     """
     whole = Path(name)
     if name and whole.exists():
@@ -71,4 +80,4 @@ def split_path(name: str) -> tuple[Path, str | None]:
     for place in range(len(name) - 1, 0, -1):
         if name[place] in ":@" and Path(name[:place]).exists():
             return Path(name[:place]), name[place + 1 :] or None
-    raise ReferenceError(f"{name or '(nothing)'}: no such file or folder")
+    raise UnknownImageError(f"{name or '(nothing)'}: no such file or folder")

@@ -19,7 +19,15 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 # Linux gives up after 40 links on one path (path_resolution(7), MAXSYMLINKS).
 _MAX_LINKS = 40
-_KINDS = {"0": "file", "1": "hardlink", "2": "symlink", "3": "character_device", "4": "block_device", "5": "directory", "6": "fifo"}
+_KINDS = {
+    "0": "file",
+    "1": "hardlink",
+    "2": "symlink",
+    "3": "character_device",
+    "4": "block_device",
+    "5": "directory",
+    "6": "fifo",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,17 @@ class Rootfs:
         mode, uid, gid = scan.owners[row]
         kind = _KINDS[scan.kinds[row]]
         link = scan.links.get(row) if kind == "symlink" else None
-        return Entry(number + 1, kind, scan.sizes[row], mode, uid, gid, link, scan.magics.get(row, ""), scan.capabilities.get(row))
+        return Entry(
+            number + 1,
+            kind,
+            scan.sizes[row],
+            mode,
+            uid,
+            gid,
+            link,
+            scan.magics.get(row, ""),
+            scan.capabilities.get(row),
+        )
 
     def inode(self, path: str) -> tuple[int, int] | None:
         """Return what tells one file from another whatever its names: (layer from 0, row) of its contents."""
@@ -164,7 +182,12 @@ class Rootfs:
             return None
         number, row = self._linked.get(self._live[real], self._live[real]) if real else (0, -1)
         if row < 0 or self.scans[number].kinds[row] != "0":
-            if real == path and row >= 0 and self.scans[number].kinds[row] == "5" and row not in self.scans[number].kept:
+            if (
+                real == path
+                and row >= 0
+                and self.scans[number].kinds[row] == "5"
+                and row not in self.scans[number].kept
+            ):
                 return None
             kind = "directory" if row < 0 else _KINDS[self.scans[number].kinds[row]]
             raise DamagedDatabaseError(path, None, f"a {kind}; expected a file")
@@ -213,7 +236,9 @@ class Rootfs:
 
     def _is_kept(self, path: str, place: tuple[int, int]) -> bool:
         number, row = self._linked.get(place, place)
-        return row in self.scans[number].kept or (row >= 0 and self.scans[number].kinds[row] == "2" and self._links_to_kept(path))
+        return row in self.scans[number].kept or (
+            row >= 0 and self.scans[number].kinds[row] == "2" and self._links_to_kept(path)
+        )
 
     def _links_to_kept(self, path: str) -> bool:
         try:
@@ -262,8 +287,8 @@ class Rootfs:
             if below is not None and self._is_folder(below):
                 gone.add(path)
         if gone or emptied:
-            hidden = _Hidden(gone, emptied)
-            self._live = {path: place for path, place in self._live.items() if not hidden.hides(path)}
+            covered = _Hidden(gone, emptied)
+            self._live = {path: place for path, place in self._live.items() if not covered.hides(path)}
         return entries
 
     def _made_folder(self, folder: str, stated: set[str], number: int, what: str) -> str:
@@ -308,7 +333,9 @@ class Rootfs:
                 real = self.real_folder(folder, known)
                 place = self._live.get(f"{real}/{name}" if real else name) if real is not None else None
                 if place is None or place[1] < 0:
-                    raise ImageFormatError(f"layer {scan.name}: /{where} is a hard link to /{target}, which is not there")
+                    raise ImageFormatError(
+                        f"layer {scan.name}: /{where} is a hard link to /{target}, which is not there"
+                    )
                 if place[0] != number:
                     self._linked[number, first] = self._linked.get(place, place)
                     break

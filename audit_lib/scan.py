@@ -12,6 +12,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import IO, cast
 
 import zstandard
 from isal import igzip_lib
@@ -95,8 +96,9 @@ def scan_layer(
 ) -> LayerScan:
     """Read a layer to its end and return what it holds, its diff id and its digest.
 
-    `keep` are globs of files to keep beside those that the formats ask for. `progress` is called with the number of stored bytes each time some were read. Raises `ImageFormatError` for
-    what is not a layer, `DigestError` where the bytes are not what `blob.digest` promises, `LimitError` past a limit.
+    `keep` are globs of files to keep beside those that the formats ask for. `progress` is called with the number of stored
+    bytes each time some were read. Raises `ImageFormatError` for what is not a layer, `DigestError` where the bytes are not
+    what `blob.digest` promises, `LimitError` past a limit.
     """
     scan = LayerScan(name=blob.name)
     what = f"layer {blob.name}"
@@ -114,7 +116,7 @@ def scan_layer(
     return scan
 
 
-def _walk(  # noqa: PLR0913 - the one loop of the scan, called once
+def _walk(  # noqa: C901, PLR0912, PLR0913 - the one loop of the scan: a call a member would cost more than it clears up
     scan: LayerScan, window: Window, what: str, formats: Sequence[Format], globs: Sequence[str], limits: Limits
 ) -> None:
     matcher = Matcher([*globs, *(glob for form in formats for glob in form.globs)])
@@ -165,7 +167,9 @@ def _walk(  # noqa: PLR0913 - the one loop of the scan, called once
                 scan.evidence[form.name, row] = found
         if is_kept:
             if isinstance(content, bytes) and kept_bytes + len(content) > limits.kept_bytes:
-                content = NotKept(f"the layer's database files are larger than {limits.kept_bytes:,} bytes together (limit `kept_bytes`)")
+                content = NotKept(
+                    f"the layer's database files are larger than {limits.kept_bytes:,} bytes together (limit `kept_bytes`)"
+                )
             elif isinstance(content, bytes) and len(content) > limits.kept_file_bytes:
                 content = NotKept(f"{len(content):,} bytes, limit {limits.kept_file_bytes:,} (`kept_file_bytes`)")
             scan.kept[row] = content
@@ -179,7 +183,9 @@ def _contents(window: Window, member: Member, limit: int, what: str) -> bytes | 
         return NotKept("stored as a sparse file, which is not put together here")
     content = window.take(member.stored)
     if len(content) < member.stored:
-        raise ImageFormatError(f"{what}: truncated: {member.name!r} claims {member.stored:,} bytes, only {len(content):,} follow")
+        raise ImageFormatError(
+            f"{what}: truncated: {member.name!r} claims {member.stored:,} bytes, only {len(content):,} follow"
+        )
     return content
 
 
@@ -230,7 +236,9 @@ class _Pipeline:
                 raise chunk
             self.unpacked_bytes += len(chunk)
             if self.unpacked_bytes > self._limits.unpacked_bytes:
-                raise LimitError(f"{self._what}: more than {self._limits.unpacked_bytes:,} bytes unpacked (limit `unpacked_bytes`)")
+                raise LimitError(
+                    f"{self._what}: more than {self._limits.unpacked_bytes:,} bytes unpacked (limit `unpacked_bytes`)"
+                )
             self._to_hash.put(chunk)
             yield chunk
 
@@ -294,22 +302,27 @@ class _Pipeline:
                         data = data.lstrip(b"\0")
                     inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
                 elif inflater.needs_input and not data and not (data := next(raw, b"")):
-                    raise ImageFormatError(f"{self._what}: truncated gzip: the stream ends after {self.stored_bytes:,} bytes")
+                    raise ImageFormatError(
+                        f"{self._what}: truncated gzip: the stream ends after {self.stored_bytes:,} bytes"
+                    )
                 chunk = inflater.decompress(data, _CHUNK)
                 data = b""
                 if chunk:
                     yield chunk
-        except igzip_lib.IsalError as error:
+        except igzip_lib.IsalError as error:  # type: ignore[misc] # the stub says less than the module
             raise ImageFormatError(f"{self._what}: damaged gzip near byte {self.stored_bytes:,}: {error}") from error
 
     def _unzstd(self, first: bytes, raw: Iterator[bytes]) -> Iterator[bytes]:
         decoder = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW)
-        reader = decoder.stream_reader(_Joined(first, raw), read_size=_CHUNK, read_across_frames=True)
+        joined = _Joined(first, raw)
+        reader = decoder.stream_reader(cast("IO[bytes]", joined), read_size=_CHUNK, read_across_frames=True)
         try:
             while chunk := reader.read(_CHUNK):
                 yield chunk
         except zstandard.ZstdError as error:
-            raise ImageFormatError(f"{self._what}: damaged or truncated zstd near byte {self.stored_bytes:,}: {error}") from error
+            raise ImageFormatError(
+                f"{self._what}: damaged or truncated zstd near byte {self.stored_bytes:,}: {error}"
+            ) from error
 
 
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:

@@ -6,11 +6,11 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
+from pandas.api.extensions import ExtensionArray
 
 from audit_lib.errors import TableError
 
@@ -309,8 +309,9 @@ def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[An
     else:
         rows = list(records)
         columns = {name: [getattr(record, name) for record in rows] for name in names}
+    schema = _schema(row)
     try:
-        frame = pd.DataFrame({name: pd.array(columns[name], dtype=_schema(row)[name].dtype) for name in names})  # type: ignore[call-overload]
+        frame = pd.DataFrame({name: _array(columns[name], schema[name].dtype) for name in names})
     except (TypeError, ValueError) as error:
         raise TableError(f"{row.__name__}: {error}") from error
     if not _is_sorted([columns[name] for name in row.KEY]):
@@ -354,6 +355,11 @@ def total(values: pd.Series) -> int | None:
     return None if pd.isna(result) else int(result)
 
 
+def _array(values: Sequence[Any], dtype: Any) -> ExtensionArray:
+    made: ExtensionArray = pd.array(values, dtype=dtype)
+    return made
+
+
 def _is_sorted(keys: Sequence[Sequence[Any]]) -> bool:
     """Tell whether rows come in the order of their keys already: sorting copies every column."""
     try:
@@ -369,7 +375,6 @@ class _Column:
     vocabulary: tuple[str, ...]
 
 
-@cache
 def _schema(row: type[Row]) -> dict[str, _Column]:
     hints = typing.get_type_hints(row)
     return {field.name: _column(hints[field.name]) for field in fields(row)}

@@ -99,7 +99,8 @@ class Member(NamedTuple):
     """One member: `kind` is the type flag as ustar writes it ("0" file, "1" hard link, "5" folder …).
 
     `size` is what the file is long, `stored` what the archive holds of it (less for a sparse file).
-    `owner` is (permission bits, uid, gid). What is stored of a sparse file are its map and its pieces. `pax` holds the pax records, None where there are none.
+    `owner` is (permission bits, uid, gid). What is stored of a sparse file are its map and its pieces. `pax` holds the
+    pax records, None where there are none.
     """
 
     name: str
@@ -112,7 +113,7 @@ class Member(NamedTuple):
     pax: dict[str, str] | None
 
 
-def members(window: Window, what: str) -> Iterator[Member]:
+def members(window: Window, what: str) -> Iterator[Member]:  # noqa: C901, PLR0912, PLR0915 - runs once a member of 55,000
     """Yield the members in order; the caller may `take` up to `stored` bytes of each before the next.
 
     Ends at the end-of-archive block or, as other readers do, where the stream ends between two members.
@@ -128,7 +129,9 @@ def members(window: Window, what: str) -> Iterator[Member]:
         if not header or header == _ZERO:
             return
         if len(header) < BLOCK:
-            raise ImageFormatError(f"{what}: truncated: expected a 512-byte tar header at byte {at}, found {len(header)} bytes")
+            raise ImageFormatError(
+                f"{what}: truncated: expected a 512-byte tar header at byte {at}, found {len(header)} bytes"
+            )
         _check(header, at, what)
         kind = chr(header[156])
         size = _number(header, 124, 136, at, what)
@@ -277,7 +280,9 @@ def _records(payload: bytes, at: int, what: str) -> dict[str, str]:
         end = position + int(length) if length.isdigit() else 0
         equals = payload.find(b"=", space, end)
         if not length.isdigit() or end <= space or end > len(payload) or payload[end - 1] != ord("\n") or equals < 0:
-            raise ImageFormatError(f"{what}: pax header at byte {at}: expected 'length key=value', found {payload[position:position + 30]!r}")
+            raise ImageFormatError(
+                f"{what}: pax header at byte {at}: expected 'length key=value', found {payload[position : position + 30]!r}"
+            )
         key = payload[space + 1 : equals].decode("utf-8", "surrogateescape")
         # Binary values (security.capability) survive the decoding: surrogateescape is undone byte for byte.
         found[key] = payload[equals + 1 : end - 1].decode("utf-8", "surrogateescape")

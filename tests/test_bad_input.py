@@ -83,7 +83,9 @@ def not_a_tar(path: Path) -> tuple[str, str]:
 
 def truncated_gzip(path: Path) -> tuple[str, str]:
     packed = gzip.compress(layer_tar({"big": bytes(range(256)) * 4000}), mtime=0)
-    reference = with_manifest(path, lambda stated: stated["layers"][0].update(digest=digest(packed[:-200]), size=len(packed) - 200))
+    reference = with_manifest(
+        path, lambda stated: stated["layers"][0].update(digest=digest(packed[:-200]), size=len(packed) - 200)
+    )
     blob(path, digest(packed[:-200])).write_bytes(packed[:-200])
     return reference, f"layer {digest(packed[:-200])}: truncated"
 
@@ -100,7 +102,10 @@ def wrong_diff_id(path: Path) -> tuple[str, str]:
     other = gzip.compress(layer_tar({"other": b"contents"}), mtime=0)
     reference = with_manifest(path, lambda stated: stated["layers"][0].update(digest=digest(other), size=len(other)))
     blob(path, digest(other)).write_bytes(other)
-    return reference, f"layer 1 of 1: diff id: expected {digest(layer_tar(HELLO))}, found {digest(layer_tar({'other': b'contents'}))}"
+    return (
+        reference,
+        f"layer 1 of 1: diff id: expected {digest(layer_tar(HELLO))}, found {digest(layer_tar({'other': b'contents'}))}",
+    )
 
 
 def manifest_without_config(path: Path) -> tuple[str, str]:
@@ -120,11 +125,15 @@ def missing_platform(path: Path) -> tuple[str, str]:
 
 
 def climbing_member(path: Path) -> tuple[str, str]:
-    return with_layer(path, layer_tar({"../../etc/passwd": b"root"})), "member '../../etc/passwd' climbs out of the root"
+    return with_layer(
+        path, layer_tar({"../../etc/passwd": b"root"})
+    ), "member '../../etc/passwd' climbs out of the root"
 
 
 def link_loop(path: Path) -> tuple[str, str]:
-    return with_layer(path, layer_tar({"var/lib/dpkg/status": symlink("status")})), "/var/lib/dpkg/status (deb database) is damaged: a loop of symbolic links"
+    return with_layer(
+        path, layer_tar({"var/lib/dpkg/status": symlink("status")})
+    ), "/var/lib/dpkg/status (deb database) is damaged: a loop of symbolic links"
 
 
 def archive_link_loop(path: Path) -> tuple[str, str]:
@@ -140,7 +149,9 @@ def archive_link_loop(path: Path) -> tuple[str, str]:
 def eight_exbibytes(path: Path) -> tuple[str, str]:
     member = tarfile.TarInfo("huge")
     member.size = 2**63 - 1
-    return with_layer(path, member.tobuf(tarfile.GNU_FORMAT) + bytes(10240)), "'huge' (header at byte 0) claims 9,223,372,036,854,775,807 bytes, only 10,240 follow"
+    return with_layer(
+        path, member.tobuf(tarfile.GNU_FORMAT) + bytes(10240)
+    ), "'huge' (header at byte 0) claims 9,223,372,036,854,775,807 bytes, only 10,240 follow"
 
 
 def inflating(path: Path) -> tuple[str, str]:
@@ -177,7 +188,10 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_wrong_input_is_one_clear_line_and_exit_2(
-    case: Callable[[Path], tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    case: Callable[[Path], tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setenv("CONTAINER_HOST", "unix:///nowhere/podman.sock")
@@ -198,13 +212,20 @@ def test_more_entries_than_the_limit_are_refused_by_name(
     assert run(monkeypatch, "--quiet", "inspect", reference, "--limit", "entries=50") == 0
 
 
-def test_no_such_image_in_an_engine_that_answers(docker_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_such_image_in_an_engine_that_answers(
+    docker_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DOCKER_HOST", docker_host)
     assert run(monkeypatch, "--quiet", "inspect", "docker:nowhere/nothing:1.0") == 2
-    assert capsys.readouterr().err == "image-audit: error: docker:nowhere/nothing:1.0: the engine has no image 'nowhere/nothing:1.0'; pull it first\n"
+    assert (
+        capsys.readouterr().err
+        == "image-audit: error: docker:nowhere/nothing:1.0: the engine has no image 'nowhere/nothing:1.0'; pull it first\n"
+    )
 
 
-def test_a_wrong_option_names_what_is_right(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_option_names_what_is_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "inspect", "sample:full", "--table", "package") == 2
     assert "'image', 'layers', 'files', 'databases', 'packages'" in capsys.readouterr().err
     assert run(monkeypatch, "inspect", "sample:full", "--limit", "entires=3") == 2

@@ -18,7 +18,14 @@ from audit_lib import Audit, audit
 
 pytestmark = [pytest.mark.engine, pytest.mark.real]
 
-KINDS = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink", stat.S_IFIFO: "fifo", stat.S_IFCHR: "character_device", stat.S_IFBLK: "block_device"}
+KINDS = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFCHR: "character_device",
+    stat.S_IFBLK: "block_device",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,7 @@ def from_layout(full_oci_dir: Path) -> Audit:
     return audit(f"oci-dir:{full_oci_dir}")
 
 
-def test_every_source_of_the_full_image_gives_the_same_tables(  # noqa: PLR0913 - every source there is
+def test_every_source_of_the_full_image_gives_the_same_tables(
     from_docker: Audit,
     from_layout: Audit,
     full_archive: Path,
@@ -54,28 +61,67 @@ def test_every_source_of_the_full_image_gives_the_same_tables(  # noqa: PLR0913 
 def test_packages_are_those_that_dpkg_lists_inside_the_container(
     from_docker: Audit, docker_client: docker.DockerClient, full_image: str
 ) -> None:
-    said = _run(docker_client, full_image, ["dpkg-query", "-W", "-f", r"${Package} ${Version} ${Architecture} ${Installed-Size} ${source:Package} ${source:Version}\n"])
+    said = _run(
+        docker_client,
+        full_image,
+        [
+            "dpkg-query",
+            "-W",
+            "-f",
+            r"${Package} ${Version} ${Architecture} ${Installed-Size} ${source:Package} ${source:Version}\n",
+        ],
+    )
     expected = sorted(line.split(" ") for line in said.splitlines())
     debs = from_docker.packages[from_docker.packages["format"] == "deb"]
     found = sorted(
-        [row.name, row.version, row.architecture, str(row.installed_size_bytes // 1024), row.source_name, row.source_version]
+        [
+            row.name,
+            row.version,
+            row.architecture,
+            str(row.installed_size_bytes // 1024),
+            row.source_name,
+            row.source_version,
+        ]
         for row in debs.itertuples(index=False)
     )
     assert len(expected) == 653
     assert found == expected
 
 
-def test_owners_of_files_are_those_that_dpkg_names(from_docker: Audit, docker_client: docker.DockerClient, full_image: str) -> None:
-    paths = ["/usr/bin/python3.11", "/usr/bin/git", "/usr/share/nodejs/npm/package.json", "/usr/sbin/nologin", "/etc/bash.bashrc", "/usr/lib/x86_64-linux-gnu/libc.so.6"]
-    said = _run(docker_client, full_image, ["sh", "-c", "for path; do dpkg -S $path /${path#/usr/} 2>/dev/null; done; true", "sh", *paths])
+def test_owners_of_files_are_those_that_dpkg_names(
+    from_docker: Audit, docker_client: docker.DockerClient, full_image: str
+) -> None:
+    paths = [
+        "/usr/bin/python3.11",
+        "/usr/bin/git",
+        "/usr/share/nodejs/npm/package.json",
+        "/usr/sbin/nologin",
+        "/etc/bash.bashrc",
+        "/usr/lib/x86_64-linux-gnu/libc.so.6",
+    ]
+    said = _run(
+        docker_client,
+        full_image,
+        ["sh", "-c", "for path; do dpkg -S $path /${path#/usr/} 2>/dev/null; done; true", "sh", *paths],
+    )
     owners = {line.rpartition(": ")[2].removeprefix("/usr"): line.partition(":")[0] for line in said.splitlines()}
     files = from_docker.files.set_index("path")
-    assert {path: files.at[path, "package"] for path in paths} == {path: owners[path.removeprefix("/usr")] for path in paths}
+    assert {path: files.at[path, "package"] for path in paths} == {
+        path: owners[path.removeprefix("/usr")] for path in paths
+    }
 
 
 def test_files_are_those_that_umoci_unpacks(from_layout: Audit, full_oci_dir: Path, tmp_path: Path) -> None:
-    subprocess.run(["umoci", "unpack", "--image", f"{full_oci_dir}:{_tag(full_oci_dir)}", tmp_path / "bundle"], check=True, capture_output=True)
-    expected = pd.DataFrame(_unpacked(tmp_path / "bundle" / "rootfs"), columns=["path", "kind", "file_bytes", "mode", "uid", "gid", "link_target"], dtype=object).sort_values("path", ignore_index=True)
+    subprocess.run(
+        ["umoci", "unpack", "--image", f"{full_oci_dir}:{_tag(full_oci_dir)}", tmp_path / "bundle"],
+        check=True,
+        capture_output=True,
+    )
+    expected = pd.DataFrame(
+        _unpacked(tmp_path / "bundle" / "rootfs"),
+        columns=["path", "kind", "file_bytes", "mode", "uid", "gid", "link_target"],
+        dtype=object,
+    ).sort_values("path", ignore_index=True)
     files = from_layout.files[["path", "kind", "file_bytes", "mode", "uid", "gid", "link_target"]]
     assert len(files) > 50_000
     for column in expected.columns:
@@ -101,7 +147,20 @@ def test_an_audit_of_833_mb_stays_below_250_mib(full_archive: Path, tmp_path: Pa
         _, status, usage = os.wait4(pid, 0)
         print(os.waitstatus_to_exitcode(status), usage.ru_maxrss // 1024)
     """)
-    command = [sys.executable, "-c", program, "--quiet", "inspect", f"docker-archive:{full_archive}", "--table", "files", "--format", "csv", "-o", str(tmp_path / "files.csv")]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "--quiet",
+        "inspect",
+        f"docker-archive:{full_archive}",
+        "--table",
+        "files",
+        "--format",
+        "csv",
+        "-o",
+        str(tmp_path / "files.csv"),
+    ]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     exit_code, peak_mib = map(int, said)
     assert exit_code == 0
@@ -122,13 +181,17 @@ def _manifest(layout: Path) -> dict:
 
 
 def _tag(layout: Path) -> str:
-    return json.loads((layout / "index.json").read_text())["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]
+    return json.loads((layout / "index.json").read_text())["manifests"][0]["annotations"][
+        "org.opencontainers.image.ref.name"
+    ]
 
 
 def _unpacked(root: Path) -> list[tuple]:
     """Return what an unpacked tree holds; the first name of a hard-linked file, in sorted order, carries its bytes."""
     rows, first_names = [], {}
-    paths = sorted(os.path.join(folder, name) for folder, folders, names in os.walk(root) for name in [*folders, *names])
+    paths = sorted(
+        os.path.join(folder, name) for folder, folders, names in os.walk(root) for name in [*folders, *names]
+    )
     for path in paths:
         facts = os.lstat(path)
         shown = "/" + os.path.relpath(path, root)
@@ -138,5 +201,15 @@ def _unpacked(root: Path) -> list[tuple]:
         if kind == "file":
             first = first_names.setdefault(facts.st_ino, shown)
             kind, size, link = ("file", size, None) if first == shown else ("hardlink", 0, first)
-        rows.append((shown, kind, size if kind == "file" else 0, f"{stat.S_IMODE(facts.st_mode):04o}", facts.st_uid, facts.st_gid, link))
+        rows.append(
+            (
+                shown,
+                kind,
+                size if kind == "file" else 0,
+                f"{stat.S_IMODE(facts.st_mode):04o}",
+                facts.st_uid,
+                facts.st_gid,
+                link,
+            )
+        )
     return rows

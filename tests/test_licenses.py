@@ -29,7 +29,9 @@ def test_a_statement_that_reads_as_one_becomes_an_spdx_expression(stated: str, e
     assert expression(stated) == expected
 
 
-@pytest.mark.parametrize("stated", ["BSD", "Artistic", "public-domain", "MIT/X11", "see LICENSE", "", "(" * 5000, "MIT AND", "GPL-2+ with"])
+@pytest.mark.parametrize(
+    "stated", ["BSD", "Artistic", "public-domain", "MIT/X11", "see LICENSE", "", "(" * 5000, "MIT AND", "GPL-2+ with"]
+)
 def test_what_could_be_several_licences_or_none_is_not_guessed(stated: str) -> None:
     assert expression(stated) is None
 

@@ -16,13 +16,13 @@ from audit_lib.formats.base import Broken, Format, Found, Tree
 _DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 
 
-def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]]]:
-    """Yield (fields by letter, owned paths without leading slash) for each package.
+def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]]]:  # noqa: C901 - one branch a field
+    r"""Yield (fields by letter, owned paths without leading slash) for each package.
 
     Raises `DamagedDatabaseError` with the line for anything that is not `X:value`, for a package without
     name or version, and where the file ends within a package (apk closes each with an empty line).
 
-    >>> list(parse(b"P:musl\\nV:1.2.5-r0\\nF:lib\\nR:ld-musl-x86_64.so.1\\n\\n", "installed"))
+    >>> list(parse(b"P:musl\nV:1.2.5-r0\nF:lib\nR:ld-musl-x86_64.so.1\n\n", "installed"))
     [({'P': 'musl', 'V': '1.2.5-r0'}, ['lib/ld-musl-x86_64.so.1'])]
     """
     if b"\0" in data:
@@ -48,10 +48,14 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]
             files.append(f"{folder}/{value}" if folder else value)
         elif letter not in "aZM":  # owner, checksum and mode of the file or folder just named
             if letter in fields:
-                raise DamagedDatabaseError(path, number, f"field {letter!r} twice; expected an empty line between packages")
+                raise DamagedDatabaseError(
+                    path, number, f"field {letter!r} twice; expected an empty line between packages"
+                )
             fields[letter] = value
     if fields or (len(lines) > 1 and lines[-1]):
-        raise DamagedDatabaseError(path, number, f"the file ends within a package ({fields.get('P', 'unnamed')}); was it cut?")
+        raise DamagedDatabaseError(
+            path, number, f"the file ends within a package ({fields.get('P', 'unnamed')}); was it cut?"
+        )
 
 
 def _checked(fields: dict[str, str], path: str, line: int) -> dict[str, str]:

@@ -69,8 +69,8 @@ class Format:
     database does not say; a path that ends in "/" claims everything below that folder that no deeper package claims.
     `is_distribution`: the operating system's own packages (their purl names the distro).
 
-    `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole, when
-    its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
+    `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
+    when its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
     """
 

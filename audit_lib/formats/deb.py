@@ -16,7 +16,9 @@ _STATUS = "var/lib/dpkg/status"
 _STATUS_D = "var/lib/dpkg/status.d"
 _INFO = "var/lib/dpkg/info"
 # The third word of Status, by dpkg(1) "Package states". What is `config-files` or `not-installed` has no program left.
-_INSTALLED = frozenset({"installed", "unpacked", "half-installed", "half-configured", "triggers-awaited", "triggers-pending"})
+_INSTALLED = frozenset(
+    {"installed", "unpacked", "half-installed", "half-configured", "triggers-awaited", "triggers-pending"}
+)
 _STATES = _INSTALLED | {"config-files", "not-installed"}
 _FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _SOURCE = re.compile(r"(\S+)(?:\s+\(([^)]+)\))?")
@@ -25,13 +27,13 @@ _MACHINE_READABLE = re.compile(r"\s*Format(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
-def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:
-    """Yield the stanzas of a status file: field names in lower case, continuation lines joined by newlines.
+def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:  # noqa: C901 - one branch a kind of line
+    r"""Yield the stanzas of a status file: field names in lower case, continuation lines joined by newlines.
 
     Raises `DamagedDatabaseError` with the line where one is neither a field, a continuation nor empty, where a stanza
     lacks a field that dpkg always writes, or where the file ends in the middle of a line.
 
-    >>> list(parse(b"Package: bash\\nStatus: install ok installed\\nVersion: 5.2-1\\nArchitecture: amd64\\n\\n", "status"))
+    >>> list(parse(b"Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nArchitecture: amd64\n\n", "status"))
     [{'package': 'bash', 'status': 'install ok installed', 'version': '5.2-1', 'architecture': 'amd64'}]
     """
     text = _decoded(data, path)
@@ -48,7 +50,9 @@ def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:
             continue
         if line[0] in " \t":
             if not name:
-                raise DamagedDatabaseError(path, number, f"a continuation of nothing: {line[:60]!r}; expected 'Field: value'")
+                raise DamagedDatabaseError(
+                    path, number, f"a continuation of nothing: {line[:60]!r}; expected 'Field: value'"
+                )
             stanza[name] += "\n" + line[1:]
             continue
         match = _FIELD.match(line)
@@ -58,18 +62,20 @@ def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:
             start = number
         name = match[1].lower()
         if name in stanza:
-            raise DamagedDatabaseError(path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages")
+            raise DamagedDatabaseError(
+                path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages"
+            )
         stanza[name] = match[2]
     if stanza:
         yield _checked(stanza, path, start)
 
 
 def parse_licenses(text: str) -> tuple[str, ...]:
-    """Return the licence names of a copyright file, as stated, sorted; () where it names none.
+    r"""Return the licence names of a copyright file, as stated, sorted; () where it names none.
 
     The machine-readable form states them in `License:` fields; older texts point to `/usr/share/common-licenses`.
 
-    >>> parse_licenses("Format: https://www.debian.org/doc/…\\n\\nLicense: GPL-2+\\n text\\n\\nLicense: Expat")
+    >>> parse_licenses("Format: https://www.debian.org/doc/…\n\nLicense: GPL-2+\n text\n\nLicense: Expat")
     ('Expat', 'GPL-2+')
     >>> parse_licenses("see /usr/share/common-licenses/GPL-3.")
     ('GPL-3',)
@@ -82,7 +88,8 @@ def parse_diversions(text: str) -> dict[str, tuple[str, str]]:
     """Return diverted paths: path → (where it went, the package that diverted it). Three lines each, dpkg-divert(1)."""
     lines = text.splitlines()
     return {
-        lines[at].lstrip("/"): (lines[at + 1].lstrip("/"), lines[at + 2]) for at in range(0, len(lines) - len(lines) % 3, 3)
+        lines[at].lstrip("/"): (lines[at + 1].lstrip("/"), lines[at + 2])
+        for at in range(0, len(lines) - len(lines) % 3, 3)
     }
 
 
@@ -113,7 +120,9 @@ def _compare_with_lists(tree: Tree, known: set[str]) -> None:
     if lost:
         names = ", ".join(lost[:3]) + (" …" if len(lost) > 3 else "")  # noqa: PLR2004 - a few names are enough
         raise DamagedDatabaseError(
-            _STATUS, None, f"cut or edited: it lacks {len(lost)} of the {len(listed)} packages whose file lists are there ({names})"
+            _STATUS,
+            None,
+            f"cut or edited: it lacks {len(lost)} of the {len(listed)} packages whose file lists are there ({names})",
         )
 
 
@@ -173,9 +182,7 @@ def _undiverted(tree: Tree, package: str, paths: list[str]) -> list[str]:
     if not data:
         return paths
     diverted = parse_diversions(data.decode("utf-8", "surrogateescape"))
-    return [
-        diverted[path][0] if path in diverted and diverted[path][1] != package else path for path in paths
-    ]
+    return [diverted[path][0] if path in diverted and diverted[path][1] != package else path for path in paths]
 
 
 def _lines(data: bytes) -> list[str]:
@@ -193,11 +200,17 @@ def _checked(stanza: dict[str, str], path: str, line: int) -> dict[str, str]:
         raise DamagedDatabaseError(path, line, f"a stanza without Package; it has {', '.join(list(stanza)[:5])}")
     words = stanza.get("status", "install ok installed").split()
     if len(words) != 3 or words[2] not in _STATES:  # noqa: PLR2004 - want, error, state
-        raise DamagedDatabaseError(path, line, f"{stanza['package']}: Status is {stanza['status']!r}; expected 'install ok installed' or the like")
+        raise DamagedDatabaseError(
+            path,
+            line,
+            f"{stanza['package']}: Status is {stanza['status']!r}; expected 'install ok installed' or the like",
+        )
     if words[2] in _INSTALLED:
         for field in ("version", "architecture"):
             if not stanza.get(field):
-                raise DamagedDatabaseError(path, line, f"{stanza['package']}: no {field.capitalize()}; was the file cut?")
+                raise DamagedDatabaseError(
+                    path, line, f"{stanza['package']}: no {field.capitalize()}; was the file cut?"
+                )
     return stanza
 
 

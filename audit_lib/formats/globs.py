@@ -53,7 +53,11 @@ class Matcher:
         if path in self._exact:
             return True
         folder, _, name = path.rpartition("/")
-        for table, key in ((self._by_name, name), (self._by_folder, folder), (self._by_ending, name.rpartition(".")[2])):
+        for table, key in (
+            (self._by_name, name),
+            (self._by_folder, folder),
+            (self._by_ending, name.rpartition(".")[2]),
+        ):
             found = table.get(key)
             if found and any(regex.fullmatch(path) for regex in found):
                 return True

@@ -26,12 +26,12 @@ _MAX_LICENSE = 100
 
 
 def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
-    """Return the header fields of METADATA or PKG-INFO by name in lower case; a field may occur several times.
+    r"""Return the header fields of METADATA or PKG-INFO by name in lower case; a field may occur several times.
 
     The body after the first empty line is the description. Raises `DamagedDatabaseError` where a line is no field, or
     Name or Version is missing: both are required by every version of the specification.
 
-    >>> parse(b"Metadata-Version: 2.1\\nName: pip\\nVersion: 23.0.1\\n\\nText", "METADATA")
+    >>> parse(b"Metadata-Version: 2.1\nName: pip\nVersion: 23.0.1\n\nText", "METADATA")
     {'metadata-version': ['2.1'], 'name': ['pip'], 'version': ['23.0.1']}
     """
     fields: dict[str, list[str]] = {}
@@ -88,7 +88,9 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
         except DamagedDatabaseError as error:
             yield Broken(path, error.problem)
             continue
-        yield Found(name=normalized(fields["name"][0]), version=fields["version"][0], path=path, licenses=_licenses(fields))
+        yield Found(
+            name=normalized(fields["name"][0]), version=fields["version"][0], path=path, licenses=_licenses(fields)
+        )
 
 
 def _licenses(fields: Mapping[str, list[str]]) -> tuple[str, ...]:
@@ -98,7 +100,9 @@ def _licenses(fields: Mapping[str, list[str]]) -> tuple[str, ...]:
     stated = fields.get("license", [""])[0]
     if stated and stated.upper() != "UNKNOWN" and len(stated) <= _MAX_LICENSE and "\n" not in stated:
         return (stated,)
-    return tuple(sorted(line.removeprefix(_CLASSIFIER) for line in fields.get("classifier", []) if line.startswith(_CLASSIFIER)))
+    return tuple(
+        sorted(line.removeprefix(_CLASSIFIER) for line in fields.get("classifier", []) if line.startswith(_CLASSIFIER))
+    )
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audit_lib.errors import AuditError, ReferenceError
+from audit_lib.errors import AuditError, UnknownImageError
 from audit_lib.reference import split_path, split_scheme
 from audit_lib.sources import archive, engine, layout, sample
 from audit_lib.sources.base import Image, Source
@@ -13,9 +13,7 @@ _SCHEME_LIKE = 20
 
 
 def _open_sample(name: str, platform: str | None, reference: str) -> Image:
-    image = archive.open_oci_archive(str(sample.path_of(name)), platform, reference)
-    image.source = "sample"
-    return image
+    return archive.open_oci_archive(str(sample.path_of(name)), platform, reference, source="sample")
 
 
 _DOCKER, _PODMAN = engine.sources(archive.open_stream)
@@ -34,7 +32,7 @@ def open_image(reference: str, *, platform: str | None = None) -> Image:
     """Return the image that a reference names; close it, or use `with`.
 
     `scheme:name` goes to that source. A path that exists is recognised by what it holds. Anything else is looked for in
-    Docker, then in Podman; `Image.source` tells where it was found. Raises `ReferenceError` where there is no such image,
+    Docker, then in Podman; `Image.source` tells where it was found. Raises `UnknownImageError` where there is no such image,
     `SourceError` where a source cannot be reached, `ImageFormatError` for what is not an image.
     """
     scheme, name = split_scheme(reference, frozenset(_BY_SCHEME))
@@ -42,7 +40,7 @@ def open_image(reference: str, *, platform: str | None = None) -> Image:
         return _BY_SCHEME[scheme].open(name, platform, reference)
     try:
         path, _ = split_path(reference)
-    except ReferenceError:
+    except UnknownImageError:
         path = None
     if path is not None:
         return _BY_SCHEME[_kind_of(path, reference)].open(reference, platform, reference)
@@ -53,10 +51,12 @@ def _kind_of(path: Path, reference: str) -> str:
     if path.is_dir():
         if (path / "index.json").exists():
             return "oci-dir"
-        raise ReferenceError(f"{reference}: a folder without index.json; expected an OCI layout")
+        raise UnknownImageError(f"{reference}: a folder without index.json; expected an OCI layout")
     kind = archive.kind_of(path)
     if kind is None:
-        raise ReferenceError(f"{reference}: a file that is no image archive; expected one with manifest.json (docker save) or index.json (OCI)")
+        raise UnknownImageError(
+            f"{reference}: a file that is no image archive; expected one with manifest.json (docker save) or index.json (OCI)"
+        )
     return kind
 
 
@@ -70,4 +70,4 @@ def _from_an_engine(reference: str, platform: str | None) -> Image:
     scheme = reference.partition(":")[0]
     known = ", ".join(f"{source.scheme}:" for source in SOURCES)
     hint = f"; {scheme!r} is not one of the schemes {known}" if ":" in reference and len(scheme) < _SCHEME_LIKE else ""
-    raise ReferenceError(f"{reference}: no such file, and no engine has it ({'; '.join(reasons)}){hint}")
+    raise UnknownImageError(f"{reference}: no such file, and no engine has it ({'; '.join(reasons)}){hint}")

@@ -12,12 +12,12 @@ import os
 import posixpath
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal
 
 import zstandard
 from isal import igzip
 
-from audit_lib.errors import AuditError, ImageFormatError, ReferenceError, SourceError
+from audit_lib.errors import AuditError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.reference import split_path
 from audit_lib.sources import manifest
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, LayerRef, Source, Stream
@@ -35,7 +35,14 @@ class ArchiveImage:
     """An image in an archive; from a file that can be sought, manifest and config are read when it is opened."""
 
     def __init__(  # noqa: PLR0913 - one private call each from the functions below
-        self, members_: _Members, *, source: str, choice: str | None, platform: str | None, reference: str, what: str
+        self,
+        members_: _Indexed | _Streamed,
+        *,
+        source: str,
+        choice: str | None,
+        platform: str | None,
+        reference: str,
+        what: str,
     ) -> None:
         self.source, self.reference = source, reference
         self._members, self._choice, self._platform, self._what = members_, choice, platform, what
@@ -56,7 +63,7 @@ class ArchiveImage:
     def facts(self) -> Facts:
         """Return manifest and config; of a stream, only after `blobs` is exhausted."""
         if self._facts is None:
-            read = _docker_facts if self.source != "oci-archive" else _oci_facts
+            read = _oci_facts if self.source in {"oci-archive", "sample"} else _docker_facts
             self._facts = read(self._members, self._choice, self._platform, self._what)
         return self._facts
 
@@ -67,7 +74,9 @@ class ArchiveImage:
         self._members.close()
 
 
-def open_stream(chunks: Iterator[bytes], *, source: str, platform: str | None, reference: str, what: str) -> ArchiveImage:
+def open_stream(
+    chunks: Iterator[bytes], *, source: str, platform: str | None, reference: str, what: str
+) -> ArchiveImage:
     """Return the image in a docker archive that arrives as a stream (what an engine's `save` sends)."""
     streamed = _Streamed(Window(chunks), what, lambda: None)
     return ArchiveImage(streamed, source=source, choice=None, platform=platform, reference=reference, what=what)
@@ -78,9 +87,11 @@ def open_docker_archive(name: str, platform: str | None, reference: str) -> Arch
     return _open(name, platform, reference, "docker-archive")
 
 
-def open_oci_archive(name: str, platform: str | None, reference: str) -> ArchiveImage:
+def open_oci_archive(
+    name: str, platform: str | None, reference: str, *, source: Literal["oci-archive", "sample"] = "oci-archive"
+) -> ArchiveImage:
     """Return the image of a packed OCI layout: `PATH`, `PATH:TAG` or `PATH@sha256:…`."""
-    return _open(name, platform, reference, "oci-archive")
+    return _open(name, platform, reference, source)
 
 
 def kind_of(path: Path) -> str | None:
@@ -99,7 +110,9 @@ def kind_of(path: Path) -> str | None:
 def _open(name: str, platform: str | None, reference: str, source: str) -> ArchiveImage:
     path, choice = split_path(name)
     if path.is_dir():
-        raise ReferenceError(f"{reference}: {path} is a folder; expected an archive (a folder is read with oci-dir:)")
+        raise UnknownImageError(
+            f"{reference}: {path} is a folder; expected an archive (a folder is read with oci-dir:)"
+        )
     what = str(path)
     archive = _opened(path, what)
     try:
@@ -121,27 +134,24 @@ def _opened(path: Path, what: str) -> _Indexed | _Streamed:
         head = file.read(_PLAIN)
         file.seek(0)
         if head.startswith(b"\x1f\x8b"):
-            return _Streamed(Window(_chunks(igzip.IGzipFile(fileobj=file), what, "gzip")), what, file.close)
+            inflated = igzip.IGzipFile(fileobj=file)  # type: ignore[no-untyped-call]
+            return _Streamed(Window(_chunks(inflated, what, "gzip")), what, file.close)
         if head.startswith(b"\x28\xb5\x2f\xfd"):
             reader = zstandard.ZstdDecompressor().stream_reader(file, read_size=_CHUNK, read_across_frames=True)
             return _Streamed(Window(_chunks(reader, what, "zstd")), what, file.close)
         if head.startswith(b"\xfd7zXZ\0"):
             return _Streamed(Window(_chunks(lzma.LZMAFile(file), what, "xz")), what, file.close)
-        if head[257:262] != b"ustar" and not (head and len(head) >= _PLAIN and not any(head)):
-            raise ImageFormatError(f"{what}: not a tar archive, plain or compressed with gzip, zstd or xz")
+        _check_tar(head, what)
         return _Indexed(file, what)
     except BaseException:
         file.close()
         raise
 
 
-class _Members(Protocol):
-    """An archive's members: small documents by name, layers as streams."""
-
-    def names(self) -> frozenset[str]: ...
-    def document(self, name: str) -> bytes | None: ...
-    def canonical(self, name: str) -> str: ...
-    def close(self) -> None: ...
+def _check_tar(head: bytes, what: str) -> None:
+    is_empty_archive = len(head) == _PLAIN and not any(head)
+    if head[257:262] != b"ustar" and not is_empty_archive:
+        raise ImageFormatError(f"{what}: not a tar archive, plain or compressed with gzip, zstd or xz")
 
 
 class _Indexed:
@@ -160,7 +170,9 @@ class _Indexed:
             elif member.kind in "12":
                 self._links[name] = _link_target(name, member.kind, member.link, what)
             if len(self._places) > _MAX_MEMBERS:
-                raise ImageFormatError(f"{what}: more than {_MAX_MEMBERS:,} members; expected an image archive, not a file tree")
+                raise ImageFormatError(
+                    f"{what}: more than {_MAX_MEMBERS:,} members; expected an image archive, not a file tree"
+                )
 
     def names(self) -> frozenset[str]:
         return frozenset(self._places)
@@ -216,20 +228,29 @@ class _Streamed:
                 continue
             self._seen.add(name)
             if len(self._seen) > _MAX_MEMBERS:
-                raise ImageFormatError(f"{self._what}: more than {_MAX_MEMBERS:,} members; expected an image archive, not a file tree")
+                raise ImageFormatError(
+                    f"{self._what}: more than {_MAX_MEMBERS:,} members; expected an image archive, not a file tree"
+                )
             if member.stored > MAX_DOCUMENT_BYTES and not _may_be_layer(name):
                 continue
             if not _may_be_layer(name) or (member.stored <= MAX_DOCUMENT_BYTES and self._window.peek(1) in b"{["):
                 data = self._window.take(member.stored)
                 kept_bytes += len(data)
                 if kept_bytes > 16 * MAX_DOCUMENT_BYTES:
-                    raise ImageFormatError(f"{self._what}: more than {16 * MAX_DOCUMENT_BYTES:,} bytes of documents beside the layers")
+                    raise ImageFormatError(
+                        f"{self._what}: more than {16 * MAX_DOCUMENT_BYTES:,} bytes of documents beside the layers"
+                    )
                 self._documents[name] = data
                 if _may_be_layer(name) and not _is_json(data):
                     yield Blob(name=name, stream=io.BytesIO(data), digest=_named_digest(name), stored_bytes=len(data))
                 continue
             # Its place among the layers is known only when the manifest has arrived; its digest, by its name, already.
-            yield Blob(name=name, stream=_Taken(self._window, member.stored), digest=_named_digest(name), stored_bytes=member.stored)
+            yield Blob(
+                name=name,
+                stream=_Taken(self._window, member.stored),
+                digest=_named_digest(name),
+                stored_bytes=member.stored,
+            )
 
     def names(self) -> frozenset[str]:
         for blob in self.blobs():
@@ -273,14 +294,18 @@ class _Taken:
         return data
 
 
-def _docker_facts(archive: _Members, choice: str | None, platform: str | None, what: str) -> Facts:
+def _docker_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str | None, what: str) -> Facts:
     """Read `manifest.json`: which config, which layer files, bottom first."""
     data = archive.document("manifest.json")
     if data is None:
         raise ImageFormatError(f"{what}: no manifest.json; expected what `docker save` writes")
     entry = _docker_entry(manifest.parse_json(data, f"{what}: manifest.json"), choice, what)
     config_name, names = entry.get("Config"), entry.get("Layers") or []
-    if not isinstance(config_name, str) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if (
+        not isinstance(config_name, str)
+        or not isinstance(names, list)
+        or not all(isinstance(name, str) for name in names)
+    ):
         raise ImageFormatError(f"{what}: manifest.json: expected Config to be a name and Layers a list of names")
     config = archive.document(clean(config_name, what))
     if config is None:
@@ -304,7 +329,7 @@ def _docker_facts(archive: _Members, choice: str | None, platform: str | None, w
     return Facts(manifest_digest=None, config_digest=digest, config=parsed, layers=tuple(layers))
 
 
-def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, Any]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ImageFormatError(f"{what}: manifest.json: expected a list of images")
     tags = {id(entry): [tag for tag in entry.get("RepoTags") or [] if isinstance(tag, str)] for entry in entries}
@@ -313,10 +338,12 @@ def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, A
         return dict(picked[0])
     held = ", ".join(sorted(tag for entry in entries for tag in tags[id(entry)])) or "none with a tag"
     asked = f"has no image {choice!r}" if choice else "holds several images" if entries else "holds no image"
-    raise ReferenceError(f"{what}: {asked}; it has {held}" + ("; pick one with docker-archive:PATH:NAME:TAG" if entries else ""))
+    raise UnknownImageError(
+        f"{what}: {asked}; it has {held}" + ("; pick one with docker-archive:PATH:NAME:TAG" if entries else "")
+    )
 
 
-def _oci_facts(archive: _Members, choice: str | None, platform: str | None, what: str) -> Facts:
+def _oci_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str | None, what: str) -> Facts:
     data = archive.document("index.json")
     if data is None:
         raise ImageFormatError(f"{what}: no index.json; expected an OCI layout")
@@ -340,7 +367,9 @@ def _oci_facts(archive: _Members, choice: str | None, platform: str | None, what
         )
         for layer in facts.layers
     )
-    return Facts(manifest_digest=facts.manifest_digest, config_digest=facts.config_digest, config=facts.config, layers=layers)
+    return Facts(
+        manifest_digest=facts.manifest_digest, config_digest=facts.config_digest, config=facts.config, layers=layers
+    )
 
 
 def _blob_name(digest: str) -> str:
@@ -386,5 +415,9 @@ def _chunks(file: Stream, what: str, compression: str) -> Iterator[bytes]:
         raise ImageFormatError(f"{what}: damaged or truncated {compression}: {error}") from error
 
 
-DOCKER = Source(scheme="docker-archive", open=open_docker_archive, purpose="what `docker save` wrote: PATH, or PATH:NAME:TAG")
-OCI = Source(scheme="oci-archive", open=open_oci_archive, purpose="an OCI layout packed in a tar: PATH, PATH:TAG, PATH@sha256:…")
+DOCKER = Source(
+    scheme="docker-archive", open=open_docker_archive, purpose="what `docker save` wrote: PATH, or PATH:NAME:TAG"
+)
+OCI = Source(
+    scheme="oci-archive", open=open_oci_archive, purpose="an OCI layout packed in a tar: PATH, PATH:TAG, PATH@sha256:…"
+)

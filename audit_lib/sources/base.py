@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 # Configs and manifests are read whole. Registries refuse manifests above 4 MiB (OCI distribution-spec,
@@ -55,7 +55,6 @@ class Facts:
     config_digest: str
     config: dict[str, Any]
     layers: tuple[LayerRef, ...]
-    notes: tuple[str, ...] = field(default=())
 
 
 class Image(AbstractContextManager["Image"], Protocol):
@@ -82,7 +81,7 @@ class Image(AbstractContextManager["Image"], Protocol):
 class Source:
     """One transport: the scheme of its references, and the function that opens a name.
 
-    `open` takes (name, platform, reference) and raises `ReferenceError`, `SourceError` or `ImageFormatError`.
+    `open` takes (name, platform, reference) and raises `UnknownImageError`, `SourceError` or `ImageFormatError`.
     `purpose` is one line of help.
     """
 

@@ -13,7 +13,7 @@ import requests
 from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 
-from audit_lib.errors import ImageFormatError, ReferenceError, SourceError
+from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources.base import Blob, Facts, Image, Source
 from audit_lib.sources.manifest import check_platform
 
@@ -28,13 +28,28 @@ OpenStream = Callable[..., Image]
 class EngineImage:
     """An image in an engine's store. It is asked for by its id, so a tag that moves meanwhile changes nothing."""
 
-    def __init__(self, client: docker.DockerClient, name: str, platform: str | None, *, source: str, reference: str, open_stream: OpenStream) -> None:  # noqa: PLR0913
+    def __init__(  # noqa: PLR0913 - what an engine and a name are made of
+        self,
+        client: docker.DockerClient,
+        name: str,
+        platform: str | None,
+        *,
+        source: str,
+        reference: str,
+        open_stream: OpenStream,
+    ) -> None:
         self.source, self.reference = source, reference
         self._client, self._open_stream = client, open_stream
         self._inspected = _inspect(client, name, reference)
         if platform is not None:
             stated = self._inspected
-            check_platform(stated.get("Os"), stated.get("Architecture"), stated.get("Variant") or None, platform=platform, what=reference)
+            check_platform(
+                stated.get("Os"),
+                stated.get("Architecture"),
+                stated.get("Variant") or None,
+                platform=platform,
+                what=reference,
+            )
         self._id = "sha256:" + str(self._inspected["Id"]).removeprefix("sha256:")
         self._archive: Image | None = None
 
@@ -44,7 +59,13 @@ class EngineImage:
         del stated, known
         try:
             chunks = self._client.api.get_image(self._id, chunk_size=_CHUNK)
-            self._archive = self._open_stream(_guarded(iter(chunks), self.reference), source=self.source, platform=None, reference=self.reference, what=self.reference)
+            self._archive = self._open_stream(
+                _guarded(iter(chunks), self.reference),
+                source=self.source,
+                platform=None,
+                reference=self.reference,
+                what=self.reference,
+            )
             yield from self._archive.blobs()
         except DockerException as error:
             raise SourceError(f"{self.reference}: the engine did not send the image: {error}") from error
@@ -81,14 +102,29 @@ def sources(open_stream: OpenStream) -> tuple[Source, Source]:
         return _opened(_podman_client, name, platform, "podman", reference, open_stream)
 
     return (
-        Source(scheme="docker", open=open_docker, purpose="an image in Docker Engine (DOCKER_HOST and contexts are honoured)"),
-        Source(scheme="podman", open=open_podman, purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)"),
+        Source(
+            scheme="docker",
+            open=open_docker,
+            purpose="an image in Docker Engine (DOCKER_HOST and contexts are honoured)",
+        ),
+        Source(
+            scheme="podman",
+            open=open_podman,
+            purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)",
+        ),
     )
 
 
-def _opened(connect: Callable[[], docker.DockerClient], name: str, platform: str | None, source: str, reference: str, open_stream: OpenStream) -> Image:  # noqa: PLR0913
+def _opened(  # noqa: PLR0913 - the same
+    connect: Callable[[], docker.DockerClient],
+    name: str,
+    platform: str | None,
+    source: str,
+    reference: str,
+    open_stream: OpenStream,
+) -> Image:
     if not name:
-        raise ReferenceError(f"{reference}: expected a name after {source}:")
+        raise UnknownImageError(f"{reference}: expected a name after {source}:")
     client = connect()
     try:
         return EngineImage(client, name, platform, source=source, reference=reference, open_stream=open_stream)
@@ -105,8 +141,9 @@ def _docker_client() -> docker.DockerClient:
             context = ContextAPI.get_current_context()
         except (DockerException, OSError, ValueError):
             context = None
-        where, tls = (context.Host, context.TLSConfig) if context is not None else (_DEFAULT_DOCKER, None)
-        where = where.replace("http+unix://", "unix://")
+        if context is not None:
+            tls = context.TLSConfig
+        where = str((context and context.Host) or _DEFAULT_DOCKER).replace("http+unix://", "unix://")
     return _connected("Docker Engine", where, tls, "start it, or set DOCKER_HOST")
 
 
@@ -120,7 +157,7 @@ def _podman_client() -> docker.DockerClient:
     return _connected("Podman", where, None, "start `podman system service`, or set CONTAINER_HOST")
 
 
-def _connected(engine: str, where: str, tls: Any, advice: str) -> docker.DockerClient:  # noqa: ANN401 - docker's own type
+def _connected(engine: str, where: str, tls: Any, advice: str) -> docker.DockerClient:
     try:
         if where.startswith("unix://"):
             # Asked first, so that a socket where nobody listens is one plain error: the client leaves its own one open.
@@ -145,11 +182,11 @@ def _root_cause(error: BaseException) -> str:
 
 def _inspect(client: docker.DockerClient, name: str, reference: str) -> dict[str, Any]:
     try:
-        return dict(client.api.inspect_image(name))
+        return dict(client.api.inspect_image(name))  # type: ignore[no-untyped-call]
     except NotFound as error:
-        raise ReferenceError(f"{reference}: the engine has no image {name!r}; pull it first") from error
+        raise UnknownImageError(f"{reference}: the engine has no image {name!r}; pull it first") from error
     except APIError as error:
-        raise ReferenceError(f"{reference}: the engine refused the name {name!r}: {error.explanation}") from error
+        raise UnknownImageError(f"{reference}: the engine refused the name {name!r}: {error.explanation}") from error
     except (DockerException, requests.RequestException) as error:
         raise SourceError(f"{reference}: the engine does not answer: {error}") from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from audit_lib.errors import ImageFormatError, ReferenceError, SourceError
+from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
 from audit_lib.reference import split_path
 from audit_lib.sources import manifest
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, Source
@@ -19,7 +19,7 @@ class LayoutImage:
     def __init__(self, name: str, platform: str | None, reference: str) -> None:
         folder, choice = split_path(name)
         if not folder.is_dir():
-            raise ReferenceError(f"{reference}: {folder} is not a folder; expected an OCI layout with index.json")
+            raise UnknownImageError(f"{reference}: {folder} is not a folder; expected an OCI layout with index.json")
         self.reference = reference
         self._folder = folder
         what = str(folder)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from audit_lib.errors import DigestError, ImageFormatError, ReferenceError
+from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.reference import parse_platform
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Facts, LayerRef
 
@@ -64,7 +64,7 @@ def parse_document(data: bytes, what: str) -> dict[str, Any]:
     return document
 
 
-def parse_json(data: bytes, what: str) -> Any:  # noqa: ANN401 - JSON is what it is
+def parse_json(data: bytes, what: str) -> Any:
     """Return JSON; raises `ImageFormatError` where it is none, or larger than 16 MiB."""
     if len(data) > MAX_DOCUMENT_BYTES:
         raise ImageFormatError(f"{what}: {len(data):,} bytes; expected a JSON document below {MAX_DOCUMENT_BYTES:,}")
@@ -87,7 +87,7 @@ def descriptor(value: object, what: str) -> Mapping[str, Any]:
 def choose(index: Mapping[str, Any], choice: str | None, what: str) -> Mapping[str, Any]:
     """Return the one entry of a layout's index that `choice` (a tag, a full name or a digest) picks.
 
-    Without a choice there must be one image only. Raises `ReferenceError` that lists what is there.
+    Without a choice there must be one image only. Raises `UnknownImageError` that lists what is there.
     """
     entries = [descriptor(entry, f"{what}: manifests") for entry in _list(index, "manifests", what)]
     names = {id(entry): _names(entry) for entry in entries}
@@ -102,23 +102,31 @@ def choose(index: Mapping[str, Any], choice: str | None, what: str) -> Mapping[s
     if picked:
         return picked[0]
     held = ", ".join(sorted({name for entry in entries for name in names[id(entry)] or [entry["digest"]]})) or "none"
-    asked = "holds several images" if choice is None and entries else f"has no image {choice!r}" if choice else "holds no image"
-    raise ReferenceError(f"{what}: {asked}; it has {held}")
+    asked = (
+        "holds several images"
+        if choice is None and entries
+        else f"has no image {choice!r}"
+        if choice
+        else "holds no image"
+    )
+    raise UnknownImageError(f"{what}: {asked}; it has {held}")
 
 
-def resolve(
-    entry: Mapping[str, Any], fetch: Fetch, *, platform: str | None, what: str
-) -> tuple[str, dict[str, Any]]:
+def resolve(entry: Mapping[str, Any], fetch: Fetch, *, platform: str | None, what: str) -> tuple[str, dict[str, Any]]:
     """Return (digest, manifest) that a descriptor leads to, through indexes by platform; `fetch` takes (digest, what)."""
     for _ in range(_MAX_DEPTH):
         if "inline" in entry:
             document, digest = entry["inline"], ""
         else:
             digest = descriptor(entry, what)["digest"]
-            document = parse_document(checked(fetch(digest, "manifest"), digest, f"{what}: manifest"), f"{what}: manifest {digest}")
+            document = parse_document(
+                checked(fetch(digest, "manifest"), digest, f"{what}: manifest"), f"{what}: manifest {digest}"
+            )
         kind = document.get("mediaType") or entry.get("mediaType")
         if document.get("schemaVersion") == 1:
-            raise ImageFormatError(f"{what}: manifest schema 1, which registries gave up in 2019; expected an OCI or Docker schema 2 manifest")
+            raise ImageFormatError(
+                f"{what}: manifest schema 1, which registries gave up in 2019; expected an OCI or Docker schema 2 manifest"
+            )
         if kind in INDEX_TYPES or ("manifests" in document and "layers" not in document):
             entry = _for_platform(document, platform, what)
         elif kind in MANIFEST_TYPES or (kind is None and "layers" in document):
@@ -137,7 +145,10 @@ def facts_of(
     entry = descriptor(manifest["config"], f"{what}: manifest: config")
     config_digest = entry["digest"]
     data = checked(fetch(config_digest, "config"), config_digest, f"{what}: config")
-    layers = [descriptor(layer, f"{what}: manifest: layer {number}") for number, layer in enumerate(_list(manifest, "layers", what), 1)]
+    layers = [
+        descriptor(layer, f"{what}: manifest: layer {number}")
+        for number, layer in enumerate(_list(manifest, "layers", what), 1)
+    ]
     for number, layer in enumerate(layers, 1):
         check_layer_type(layer.get("mediaType"), f"{what}: layer {number}")
     config = parse_config(data, config_digest, platform=platform, what=what)
@@ -166,7 +177,9 @@ def check_layer_type(kind: object, what: str) -> None:
     if kind in LAYER_TYPES:
         return
     if isinstance(kind, str) and ("foreign" in kind or "nondistributable" in kind):
-        raise ImageFormatError(f"{what}: a foreign layer ({kind}): its bytes are not in the image but at its vendor's, so it cannot be audited")
+        raise ImageFormatError(
+            f"{what}: a foreign layer ({kind}): its bytes are not in the image but at its vendor's, so it cannot be audited"
+        )
     raise ImageFormatError(f"{what}: media type {kind!r}; expected a tar layer, plain, gzip or zstd")
 
 
@@ -178,16 +191,20 @@ def parse_config(data: bytes, digest: str, *, platform: str | None, what: str) -
     if diff_ids is None and isinstance(rootfs, dict):
         diff_ids = rootfs["diff_ids"] = []  # an image without layers: some writers say null
     if not isinstance(diff_ids, list) or not all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in diff_ids):
-        raise ImageFormatError(f"{what}: config {digest}: expected rootfs.diff_ids to be a list of sha256 digests; is it a container image?")
+        raise ImageFormatError(
+            f"{what}: config {digest}: expected rootfs.diff_ids to be a list of sha256 digests; is it a container image?"
+        )
     if platform is not None:
-        check_platform(config.get("os"), config.get("architecture"), config.get("variant"), platform=platform, what=what)
+        check_platform(
+            config.get("os"), config.get("architecture"), config.get("variant"), platform=platform, what=what
+        )
     return config
 
 
 def check_platform(os: str | None, architecture: str | None, variant: str | None, *, platform: str, what: str) -> None:
-    """Raise `ReferenceError` where a single image is not of the platform that was asked for."""
+    """Raise `UnknownImageError` where a single image is not of the platform that was asked for."""
     if not parse_platform(platform).fits(os, architecture, variant):
-        raise ReferenceError(f"{what}: platform {platform} was asked for; it has {os}/{architecture}")
+        raise UnknownImageError(f"{what}: platform {platform} was asked for; it has {os}/{architecture}")
 
 
 def _for_platform(index: Mapping[str, Any], platform: str | None, what: str) -> Mapping[str, Any]:
@@ -205,7 +222,9 @@ def _for_platform(index: Mapping[str, Any], platform: str | None, what: str) -> 
         if wanted.fits(*names):
             return entry
         held.append("/".join(str(name) for name in names if name))
-    raise ReferenceError(f"{what}: no image for {wanted}; the index has {', '.join(sorted(held)) or 'none with a platform'}")
+    raise UnknownImageError(
+        f"{what}: no image for {wanted}; the index has {', '.join(sorted(held)) or 'none with a platform'}"
+    )
 
 
 def _names(entry: Mapping[str, Any]) -> list[str]:

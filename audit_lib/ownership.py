@@ -1,0 +1,86 @@
+"""Which package owns which path of an image, and what each package's files weigh."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+
+from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats.base import Format, Found
+from audit_lib.inventory import Inventory
+
+
+class Ownership:
+    """Which package owns which path of the tree, and what each package's files weigh."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.rootfs = inventory.rootfs
+        self.paths = self.rootfs.paths()
+        self.entries = [self.rootfs.entry(path) for path in self.paths]
+        self.inodes = [self.rootfs.inode(path) for path in self.paths]
+        self._rows = {path: row for row, path in enumerate(self.paths)}
+        self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
+        self.weights: dict[int, tuple[int, int]] = {}
+        folders: dict[str, str | None] = {}
+        below: dict[str, list[tuple[Format, Found]]] = {}
+        places = sorted(inventory.places.values(), key=lambda place: not place.form.is_distribution)
+        for place in places:
+            for found in place.packages:
+                try:
+                    claimed = place.form.files(self.rootfs, found)
+                except DamagedDatabaseError as error:
+                    place.detail = f"{found.name}: which files it owns is not known: {error}"
+                    continue
+                if claimed is None:
+                    continue
+                exact = []
+                for path in claimed:
+                    if path.endswith("/"):
+                        below.setdefault(path.rstrip("/"), []).append((place.form, found))
+                    else:
+                        exact.append(path)
+                self._claim(place.form, found, self._rows_of(exact, folders))
+        if below:
+            self._claim_below(below)
+
+    def parent(self, form: Format, found: Found) -> str | None:
+        """Return `format:name` of the distribution package that owns the file which states this one."""
+        row = self._rows.get(found.path)
+        owner = None if row is None or form.is_distribution else self.owners[row]
+        return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
+
+    def _rows_of(self, paths: Iterable[str], folders: dict[str, str | None]) -> set[int]:
+        rows = set()
+        for path in paths:
+            row = self._rows.get(path)
+            if row is None:
+                # dpkg lists /lib/x where merged /usr has it in /usr/lib/x
+                folder, _, name = path.rpartition("/")
+                real = self.rootfs.real_folder(folder, folders)
+                row = self._rows.get(f"{real}/{name}" if real else name) if real is not None else None
+            if row is not None and self.entries[row].kind != "directory":  # type: ignore[union-attr]
+                rows.add(row)
+        return rows
+
+    def _claim(self, form: Format, found: Found, rows: set[int]) -> None:
+        owner = (form.name, found.name)
+        for row in rows:
+            if self.owners[row] is None:
+                self.owners[row] = owner
+        weights = {self.inodes[row]: self.entries[row].size for row in rows}  # type: ignore[union-attr]
+        size, count = self.weights.get(id(found), (0, 0))
+        self.weights[id(found)] = (size + sum(weights.values()), count + len(rows))
+
+    def _claim_below(self, below: dict[str, list[tuple[Format, Found]]]) -> None:
+        rows: dict[str, set[int]] = {folder: set() for folder in below}
+        for row, path in enumerate(self.paths):
+            if self.entries[row].kind == "directory":  # type: ignore[union-attr]
+                continue
+            folder = posixpath.dirname(path)
+            while folder and folder not in rows:
+                folder = posixpath.dirname(folder)
+            if folder:
+                rows[folder].add(row)
+        for folder, claims in below.items():
+            for form, found in claims:
+                self._claim(form, found, rows[folder])

@@ -1,0 +1,33 @@
+"""Tables as pictures: one function a chart, which draws a table's rows and returns the Axes.
+
+Without `ax` a chart makes a pyplot figure of a report's width (7 inches): Jupyter shows it at the end of the cell
+and closes it, elsewhere the caller does. With `ax` it draws there and makes no figure. Nothing is saved.
+
+Full and minimal have one colour each, dark and light, so that they differ in grey and for every eye, and the full
+image always comes first. Sizes are MiB from zero. What is unknown is a hatched box of no particular length that
+says "unknown", never a bar of zero.
+"""
+
+from __future__ import annotations
+
+from audit_lib.charts.bars import (
+    largest_packages,
+    layers_stacked,
+    packages_and_bytes,
+    size_bars,
+    size_by_category,
+    waterfall,
+)
+from audit_lib.charts.drawing import ROLE_COLOURS
+from audit_lib.charts.treemap import folder_treemap
+
+__all__ = [
+    "ROLE_COLOURS",
+    "folder_treemap",
+    "largest_packages",
+    "layers_stacked",
+    "packages_and_bytes",
+    "size_bars",
+    "size_by_category",
+    "waterfall",
+]

@@ -10,6 +10,7 @@ from matplotlib import colors
 from matplotlib import pyplot as plt
 
 from audit_lib import charts
+from audit_lib.charts.treemap import _tiles
 from audit_lib.errors import TableError
 from audit_lib.sizes import sizes_by
 from audit_lib.tables import CategorySize, File, LayerSize, Package, PackageChange, Summary, make_table
@@ -20,8 +21,9 @@ BLUE, ORANGE = charts.ROLE_COLOURS["full"], charts.ROLE_COLOURS["minimal"]
 
 
 @pytest.fixture(autouse=True)
-def _close_figures():
-    yield
+def _leave_matplotlib_as_it_was():
+    with mpl.rc_context():
+        yield
     plt.close("all")
 
 
@@ -247,11 +249,11 @@ def test_top_folders_are_another_grouping():
 
 
 def test_a_waterfall_goes_down_from_full_and_ends_at_minimal():
-    ax = charts.waterfall(category_sizes({"fonts": (3, 1), "locales": (5, 0), "other": (2, 2), "caches": (0, 1)}))
+    ax = charts.waterfall(category_sizes({"fonts": (3, 1), "locales": (5, 0), "other": (2, 2), "caches": (0, 3)}))
     assert names(ax) == ["full", "locales", "fonts", "caches", "minimal"]
-    assert widths(ax) == [10, 5, 2, 1, 4]
+    assert widths(ax) == [10, 5, 2, 3, 6]
     assert [bar.get_x() for bar in ax.patches] == [0, 5, 3, 3, 0]
-    assert texts(ax) == ["10.0 MiB", "-5.0 MiB", "-2.0 MiB", "+1.0 MiB", "4.0 MiB"]
+    assert texts(ax) == ["10.0 MiB", "-5.0 MiB", "-2.0 MiB", "+3.0 MiB", "6.0 MiB"]
     assert [colour(bar) for bar in (ax.patches[0], ax.patches[-1])] == [BLUE, ORANGE]
     assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, False, True, False]
 
@@ -272,6 +274,7 @@ def test_the_change_to_an_unknown_size_is_unknown():
     assert names(ax) == ["full", "change", "minimal"]
     assert texts(ax) == ["12.0 MiB", "unknown", "unknown"]
     assert hatched(ax) == [1, 2]
+    assert texts(charts.waterfall(category_sizes({}))) == ["unknown", "unknown", "unknown"]
 
 
 # layers_stacked
@@ -384,6 +387,11 @@ def test_small_folders_of_a_folder_are_one_tile():
     small = [file(f"/opt/{number:03}/x", 1) for number in range(200)]
     ax = charts.folder_treemap(make_table(File, [file("/opt/big/x", 800), *small]))
     assert texts(ax) == ["/opt  1,000.0 MiB", "big\n800.0 MiB", "…\n200.0 MiB"]
+
+
+def test_a_folder_is_opened_only_while_it_holds_a_twentieth_of_all_bytes():
+    files = make_table(File, [file("/opt/a/b/x", 90), file("/srv/a/x", 6), file("/var/a/x", 4)])
+    assert _tiles(files) == [("/opt/a/b", 90 * MIB), ("/srv/a", 6 * MIB), ("/var", 4 * MIB)]
 
 
 def test_a_name_that_is_too_long_for_its_tile_is_cut():

@@ -1,0 +1,79 @@
+"""What a comparison cannot tell and why, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from audit_lib.compare.sides import DISTRIBUTION_FORMATS, ROLES, Audited, fact, formats_of, has_files
+
+
+def gaps_of(full: Audited, minimal: Audited, package_changes: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each thing that is unknown, guessed or not comparable."""
+    yield from _platform_gaps(full, minimal)
+    yield from _package_gaps(full, minimal)
+    yield from _match_gaps(package_changes)
+    yield from _size_gaps(full, minimal)
+
+
+def _platform_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
+    platforms = [
+        f"{fact(side, 'os') or 'unknown'}/{fact(side, 'architecture') or 'unknown'}" for side in (full, minimal)
+    ]
+    if platforms[0] != platforms[1]:
+        yield f"the images are for different platforms: full is for {platforms[0]}, minimal for {platforms[1]}"
+
+
+def _package_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
+    for role, side, other in (("full", full, minimal), ("minimal", minimal, full)):
+        label = f"{role} ({fact(side, 'image')})"
+        there = other.packages["format"].value_counts()
+        if not side.databases["status"].isin(["read", "damaged"]).any():
+            yield (
+                f"{label}: no package database was found, so its packages are unknown; the {len(other.packages):,} "
+                "packages of the other image are not compared"
+            )
+            continue
+        damaged = side.databases[side.databases["status"] == "damaged"]
+        for form, rows in damaged.groupby("format"):
+            first = rows.iloc[0]
+            yield (
+                f"{label}: {len(rows):,} damaged package database{'s' * (len(rows) > 1)} of format {form} "
+                f"({first['database_path']}: {first['detail']}); no {form} packages are compared, "
+                f"the other image states {there.get(form, 0):,}"
+            )
+        own = formats_of(side) & DISTRIBUTION_FORMATS
+        lost = sorted(set(there.index) & DISTRIBUTION_FORMATS) if not own else []
+        change = "removed" if role == "minimal" else "added"
+        for form in lost:
+            yield (
+                f"{label}: no package database of a distribution was found; the other image's {there[form]:,} {form} "
+                f"packages count as {change}, though files of theirs may be there"
+            )
+
+
+def _match_gaps(package_changes: pd.DataFrame) -> Iterator[str]:
+    guessed = package_changes[package_changes["matched_by"] == "source_name"]
+    if len(guessed):
+        counts = guessed["format"].value_counts().sort_index()
+        named = " and ".join(f"{count:,} {form}" for form, count in counts.items())
+        yield (
+            f"the images are of different distributions: {named} packages come from sources that both have, which is a "
+            "guess at what replaces what; they count as removed and added all the same"
+        )
+
+
+def _size_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
+    for role, side in zip(ROLES, (full, minimal), strict=True):
+        label = f"{role} ({fact(side, 'image')})"
+        if not has_files(side):
+            yield f"{label}: its files are unknown; bytes by category and changed files are not compared"
+        if fact(side, "compressed_bytes") is None:
+            yield f"{label}: its compressed bytes are not stated by where it was read from ({fact(side, 'source')})"
+        unknown = int(side.packages["file_bytes"].isna().sum())
+        if unknown:
+            yield (
+                f"{label}: {unknown:,} of {len(side.packages):,} packages do not state their files, "
+                "so their bytes are unknown"
+            )

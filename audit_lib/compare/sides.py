@@ -1,0 +1,58 @@
+"""One side of a comparison: its tables, and what is known of it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import pandas as pd
+
+# Formats of the operating system's own packages: one image has one of them, and they cut the same sources differently.
+DISTRIBUTION_FORMATS = frozenset({"deb", "apk", "rpm", "alpm", "opkg"})
+ROLES: tuple[Literal["full"], Literal["minimal"]] = ("full", "minimal")
+
+
+class Audited(Protocol):
+    """What a comparison needs of an image: its tables, with the columns of the row classes of those names."""
+
+    @property
+    def image(self) -> pd.DataFrame:
+        """One row, schema `Image`."""
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """Schema `Layer`."""
+
+    @property
+    def files(self) -> pd.DataFrame:
+        """Schema `File`."""
+
+    @property
+    def databases(self) -> pd.DataFrame:
+        """Schema `Database`."""
+
+    @property
+    def packages(self) -> pd.DataFrame:
+        """Schema `Package`."""
+
+
+def fact(side: Audited, name: str) -> Any:
+    """Return a column of the image's row, None where it is missing."""
+    value = side.image[name].iloc[0]
+    return None if pd.isna(value) else value
+
+
+def has_files(side: Audited) -> bool:
+    """Tell whether an image's files are known; those of one known from an SBOM alone are not."""
+    return fact(side, "file_bytes") is not None
+
+
+def formats_of(side: Audited) -> set[str]:
+    """Return the formats that an image has a database of, readable or not."""
+    return set(side.databases.loc[side.databases["status"] != "absent", "format"]) | set(side.packages["format"])
+
+
+def unknown_formats(side: Audited, formats: set[str]) -> set[str]:
+    """Return those of `formats` whose packages in this image are not known, which is not the same as none."""
+    if not side.databases["status"].isin(["read", "damaged"]).any():
+        return formats
+    return formats & set(side.databases.loc[side.databases["status"] == "damaged", "format"])

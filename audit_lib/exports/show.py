@@ -18,6 +18,7 @@ _WORD_COLUMNS = frozenset({"status", "change", "severity"})
 _ROLES = ("full", "minimal")
 # A change says on which side there is nothing, so that nothing is not taken for unknown.
 _ABSENT_SIDE = {"removed": "minimal", "added": "full"}
+_NUMBERS = frozenset({"bytes", "count", "share", "number"})
 _UNITS: dict[str, _Kind] = {"bytes": "bytes", "count": "count", "share": "share"}
 _WORDS = {
     **{word: word.upper() for word in ("cmd", "cvss", "epss", "gid", "id", "os", "uid", "utc")},
@@ -136,7 +137,7 @@ def _columns(table: pd.DataFrame) -> list[_Column]:
                 values.tolist(), values.isna().tolist(), kinds, absent, strict=True
             )
         ]
-        columns.append(_Column(name, _title(name), kind in {"bytes", "count", "share", "number"}, cells))
+        columns.append(_Column(name, _title(name), kind in _NUMBERS, cells))
     return columns
 
 
@@ -159,11 +160,11 @@ def _kind(name: str, values: pd.Series) -> _Kind:
 
 def _cell(value: Any, kind: _Kind, *, is_absent: bool, is_delta: bool) -> _Cell:
     if value is None and is_absent:
-        return _Cell("—", "absent", sort="")
+        return _Cell("—", "absent number" if kind in _NUMBERS else "absent", sort="")
     if value is None:
         is_text = kind in {"text", "word", "digest"}
         return _Cell("—", "not-stated", sort="") if is_text else _Cell("unknown", "unknown", sort="")
-    if kind in {"bytes", "count", "share", "number"}:
+    if kind in _NUMBERS:
         sign = "+" if is_delta and value > 0 else ""
         return _Cell(sign + _FORMATS[kind](value), "number", sort=repr(value))
     if kind == "flag":
@@ -219,7 +220,7 @@ def _html_cell(cell: _Cell) -> str:
         content = f'<span class="badge badge-{_escape(re.sub(r"[^a-z0-9]+", "-", cell.text.lower()))}">{content}</span>'
     elif cell.style == "digest":
         content = f'<code title="{_escape(cell.full or cell.text)}">{content}</code>'
-    elif cell.style == "absent":
+    elif cell.style.startswith("absent"):
         label = ' aria-label="not there"'
     elif cell.style == "not-stated":
         label = ' aria-label="not stated"'

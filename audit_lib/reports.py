@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from audit_lib.errors import AuditError
+from audit_lib.errors import AuditError, TableError
 from audit_lib.execution import ExecutionError, execute_notebook
 from audit_lib.exports import provenance
 from audit_lib.exports.html import Page, render_html
@@ -237,5 +237,6 @@ def _rows(path: Path, row: type[Row]) -> list[dict[str, str | None]] | None:
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if not set(expected) <= set(reader.fieldnames or ()):
-            raise AuditError(f"table {path.stem!r}: expected the columns {expected}, found {reader.fieldnames}")
+            found = str(reader.fieldnames)[1:-1]
+            raise TableError(f"{path.stem}: expected the columns {str(expected)[1:-1]}, found {found}")
         return [{name: value or None for name, value in values.items()} for values in reader]

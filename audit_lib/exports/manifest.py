@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from audit_lib.errors import AuditError
@@ -71,17 +72,15 @@ def replace_files(folder: Path, new: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for name in sorted(names, key=lambda name: name == "report.html"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (new / name).replace(folder / name)
+        shutil.move(new / name, folder / name)  # a mounted folder is another file system
     for name in ("tables", "figures"):
         if (folder / name).is_dir() and not any((folder / name).iterdir()):
             (folder / name).rmdir()
 
 
 def _is_inside(folder: Path, name: str) -> bool:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or (folder / name).is_dir():
-        return False
-    return (folder / name).parent.resolve().is_relative_to(folder.resolve())
+    path = folder / name.replace("\0", "")
+    return path.parent.resolve().is_relative_to(folder.resolve()) and not path.is_dir()
 
 
 def _sha256(path: Path) -> str:

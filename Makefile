@@ -33,6 +33,10 @@ notebooks: $(VENV)/.ready ## Execute the notebooks on the samples and store what
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
+.PHONY: samples
+samples: $(VENV)/.ready ## Build the sample images anew from Debian packages (as root, with mmdebstrap)
+	$(BIN)/python -m tests.samples
+
 .PHONY: bench
 bench: $(VENV)/.ready ## Measure time and memory on a real image (takes minutes)
 	$(BIN)/pytest -m bench -rA tests/benchmarks $(ARGS)

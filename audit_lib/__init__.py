@@ -7,20 +7,19 @@ display them in a notebook, `write_tables` and `save_figures` write them, `repor
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit_lib import sizes
 from audit_lib.audit import Audit, audit
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
-from audit_lib.exports.figures import save_figures
 from audit_lib.exports.show import listed, note, show
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
 
 if TYPE_CHECKING:
     from audit_lib import charts, reports
+    from audit_lib.exports.figures import save_figures
 
 __all__ = [
     "Audit",
@@ -40,8 +39,10 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Import `charts` and `reports` when they are asked for: drawing and Jupyter take a second to load."""
+def __getattr__(name: str) -> Any:
+    """Import what draws and what runs notebooks when it is asked for: matplotlib and Jupyter take long to load."""
     if name in {"charts", "reports"}:
         return importlib.import_module(f"audit_lib.{name}")
+    if name == "save_figures":
+        return importlib.import_module("audit_lib.exports.figures").save_figures
     raise AttributeError(f"module 'audit_lib' has no attribute {name!r}")

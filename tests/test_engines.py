@@ -106,7 +106,7 @@ def test_owners_of_files_are_those_that_dpkg_names(
     )
     owners = {line.rpartition(": ")[2].removeprefix("/usr"): line.partition(":")[0] for line in said.splitlines()}
     files = from_docker.files.set_index("path")
-    assert {path: files.at[path, "package"] for path in paths} == {
+    assert {path: files.loc[path, "package"] for path in paths} == {
         path: owners[path.removeprefix("/usr")] for path in paths
     }
 
@@ -137,7 +137,7 @@ def test_layer_sizes_are_those_of_docker_history_and_the_manifest(
     manifest = _manifest(full_oci_dir)
     assert from_layout.layers["compressed_bytes"].tolist() == [layer["size"] for layer in manifest["layers"]]
     assert from_layout.layers["layer_digest"].tolist() == [layer["digest"] for layer in manifest["layers"]]
-    assert from_layout.image.at[0, "compressed_bytes"] == sum(layer["size"] for layer in manifest["layers"])
+    assert from_layout.image.loc[0, "compressed_bytes"] == sum(layer["size"] for layer in manifest["layers"])
 
 
 def test_an_audit_of_833_mb_stays_below_250_mib(full_archive: Path, tmp_path: Path) -> None:

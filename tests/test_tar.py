@@ -7,6 +7,7 @@ import random
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -28,7 +29,14 @@ def walked(data: bytes, size: int = 1 << 20) -> list[tuple]:
     """Return what the walk tells, and the stored bytes of each member."""
     window = Window(chunked(data, size))
     return [
-        (found.name.rstrip("/"), found.kind, found.size, *found.owner, found.link, b"" if found.is_sparse else window.take(found.stored))
+        (
+            found.name.rstrip("/"),
+            found.kind,
+            found.size,
+            *found.owner,
+            found.link,
+            b"" if found.is_sparse else window.take(found.stored),
+        )
         for found in members(window, "test")
     ]
 
@@ -92,15 +100,20 @@ def test_archives_of_gnu_tar_in_each_of_its_formats(form: str, tmp_path):
     assert walked(data) == told_by_tarfile(data)
 
 
-@pytest.mark.parametrize("form", [["--format=gnu"], *(["--format=posix", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0"))])
+@pytest.mark.parametrize(
+    "form",
+    [["--format=gnu"], *(["--format=posix", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0"))],
+)
 def test_a_sparse_file_is_as_long_as_it_was_not_as_it_is_stored(form: list[str], tmp_path):
     with (tmp_path / "sparse").open("wb") as out:
-        for at in range(0, 40):
+        for at in range(40):
             out.seek(at * 100_000)
             out.write(b"data")
         out.truncate(5_000_000)
     (tmp_path / "after").write_bytes(b"after")
-    data = subprocess.run(["tar", *form, "--sparse", "-C", tmp_path, "-c", "sparse", "after"], check=True, capture_output=True).stdout
+    data = subprocess.run(
+        ["tar", *form, "--sparse", "-C", tmp_path, "-c", "sparse", "after"], check=True, capture_output=True
+    ).stdout
     assert [row[:3] for row in walked(data)] == [("sparse", "0", 5_000_000), ("after", "0", 5)]
     assert walked(data) == told_by_tarfile(data)
 
@@ -114,7 +127,9 @@ def test_large_numbers_are_base_256():
 
 def test_global_pax_headers_hold_for_all_that_follow():
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"uid": "1234", "comment": "x"}) as archive:
+    with tarfile.open(
+        fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers={"uid": "1234", "comment": "x"}
+    ) as archive:
         archive.addfile(tarfile.TarInfo("one"))
     assert [row[4] for row in walked(out.getvalue())] == [1234]
 
@@ -127,7 +142,9 @@ def test_capabilities_survive_byte_for_byte():
 
 
 def test_names_that_are_not_utf_8_are_kept_apart():
-    first, second = (tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") for name in ("a\udcff", "a\udcfe"))
+    first, second = (
+        tarfile.TarInfo(name).tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape") for name in ("a\udcff", "a\udcfe")
+    )
     assert [row[0] for row in walked(first + second)] == ["a\udcff", "a\udcfe"]
 
 
@@ -150,7 +167,7 @@ def test_an_archive_may_end_without_end_blocks():
     ],
 )
 def test_what_is_no_tar_is_one_clear_error(data: bytes, said: str):
-    with pytest.raises(ImageFormatError, match="^test: ") as error:
+    with pytest.raises(ImageFormatError, match=r"^test: ") as error:
         walked(data)
     assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -174,7 +191,17 @@ def test_an_extension_header_of_a_gigabyte_is_refused_before_it_is_read():
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("./a/b", "a/b"), ("/a//b/", "a/b"), ("a/./b", "a/b"), ("a/x/../b", "a/b"), (".", ""), ("./", ""), ("..a/b..", "..a/b.."), ("a/.wh.b", "a/.wh.b"), ("a/...", "a/...")],
+    [
+        ("./a/b", "a/b"),
+        ("/a//b/", "a/b"),
+        ("a/./b", "a/b"),
+        ("a/x/../b", "a/b"),
+        (".", ""),
+        ("./", ""),
+        ("..a/b..", "..a/b.."),
+        ("a/.wh.b", "a/.wh.b"),
+        ("a/...", "a/..."),
+    ],
 )
 def test_names_become_paths_from_the_root(name: str, expected: str):
     assert clean(name, "test") == expected
@@ -186,10 +213,16 @@ def test_names_that_climb_out_are_refused(name: str):
         clean(name, "test")
 
 
-NAMES = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=120).filter(lambda name: name.strip("."))
+NAMES = st.text(st.characters(exclude_characters="\0/", exclude_categories=["Cs"]), min_size=1, max_size=120).filter(
+    lambda name: name.strip(".")
+)
 
 
-@given(st.dictionaries(NAMES, st.binary(max_size=1500), max_size=8), st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]), st.integers(1, 3000))
+@given(
+    st.dictionaries(NAMES, st.binary(max_size=1500), max_size=8),
+    st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
+    st.integers(1, 3000),
+)
 @settings(max_examples=60, deadline=None)
 def test_any_archive_is_told_as_tarfile_tells_it(files: dict[str, bytes], form: int, size: int):
     data = layer_tar(files, tar_format=form)
@@ -199,10 +232,8 @@ def test_any_archive_is_told_as_tarfile_tells_it(files: dict[str, bytes], form: 
 @given(st.binary(max_size=3000))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_members_or_one_error(data: bytes):
-    try:
+    with suppress(ImageFormatError):
         walked(data)
-    except ImageFormatError:
-        pass
 
 
 def test_a_damaged_archive_is_members_or_one_error():

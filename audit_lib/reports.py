@@ -30,7 +30,7 @@ _NOTEBOOK = "report.ipynb"
 _PAGE = "report.html"
 _OUTPUT_DIR = "output_dir"
 _IMAGE_FACTS = (
-    *("image", "reference", "source", "manifest_digest", "config_digest", "os", "architecture", "created_utc"),
+    *("role", "image", "reference", "source", "manifest_digest", "config_digest", "os", "architecture", "created_utc"),
     *("distro_id", "distro_version", "distro_name"),
 )
 

@@ -146,6 +146,7 @@ def test_the_title_block_names_each_image_with_its_digests_and_what_is_not_state
         ("Created", '<span class="not-stated">not stated</span>'),
     ]
     assert re.findall(r"<h2>(.*?)</h2>", block) == ["full", "minimal"]
+    assert "<h2>Full image</h2>" in render("# T", page=Page(images=[facts | {"role": "full"}]))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from audit_lib.exports.show import listed, note, show
+from audit_lib.exports.show import listed, note, show, show_facts
 
 
 def cells(shown):
@@ -36,17 +36,17 @@ def test_the_unit_of_a_column_is_told_by_its_name():
 def test_the_unit_of_a_summary_is_told_by_its_rows():
     table = pd.DataFrame(
         {
-            "measure": ["packages", "final tree", "unowned"],
+            "measure": ["packages", "file_bytes", "unowned_share"],
             "unit": ["count", "bytes", "share"],
             "full": pd.array([650.0, 2097152.0, 0.5], dtype="Float64"),
             "delta": pd.array([-3.0, 1048576.0, None], dtype="Float64"),
         }
     )
     assert repr(show(table)) == (
-        "Measure        Full     Delta\n"
-        "packages        650        -3\n"
-        "final tree  2.0 MiB  +1.0 MiB\n"
-        "unowned      50.0 %   unknown"
+        "Measure           Full     Delta\n"
+        "Packages           650        -3\n"
+        "File bytes     2.0 MiB  +1.0 MiB\n"
+        "Unowned share   50.0 %   unknown"
     )
 
 
@@ -64,6 +64,27 @@ def test_unknown_absent_and_not_stated_are_three_things():
     assert '<td class="absent number" data-sort="" aria-label="not there">—</td>' in removed
     assert '<td class="not-stated" data-sort="" aria-label="not stated">—</td>' in kept
     assert kept.count('<td class="unknown" data-sort="">unknown</td>') == 2
+
+
+def test_a_place_that_is_absent_has_no_count_and_a_damaged_one_an_unknown_one():
+    table = pd.DataFrame({"status": ["absent", "damaged"], "package_count": pd.array([None, None], dtype="Int64")})
+    absent, damaged = cells(show(table))
+    assert absent.endswith('<td class="absent number" data-sort="" aria-label="not there">—</td></tr>')
+    assert damaged.endswith('<td class="unknown" data-sort="">unknown</td></tr>')
+
+
+def test_facts_stand_one_below_the_other_with_a_column_for_each_row():
+    table = pd.DataFrame(
+        {
+            "role": ["full", "minimal"],
+            "file_bytes": pd.array([2048, None], dtype="Int64"),
+            "distro_name": ["Debian", None],
+        }
+    )
+    assert repr(show_facts(table, by="role", caption="Images")) == (
+        "Images\nFact         full     minimal\nFile bytes   2.0 KiB  unknown\nDistro name  Debian   —"
+    )
+    assert '<th scope="col" class="text" title="minimal">minimal</th>' in show_facts(table, by="role").html
 
 
 def test_rows_left_out_are_counted_and_no_rows_are_said():

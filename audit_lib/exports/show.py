@@ -12,7 +12,7 @@ import pandas as pd
 
 from audit_lib.units import format_bytes, format_count, format_share
 
-_Kind = Literal["bytes", "count", "share", "number", "flag", "word", "digest", "text"]
+_Kind = Literal["bytes", "count", "share", "number", "flag", "word", "digest", "measure", "text"]
 
 _WORD_COLUMNS = frozenset({"status", "change", "severity"})
 _ROLES = ("full", "minimal")
@@ -63,9 +63,9 @@ def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None =
     """Return the first `rows` rows (None: all) as they should be read; put it last in a notebook's cell.
 
     Bytes are shown in binary units and shares in percent, by the column's name; in a table with a `unit`
-    column (a summary), by each row's unit. A missing number reads "unknown", a missing text "—"; on
-    the side where a `change` says that there is nothing, a missing value reads "—" as well. The raw value
-    stays beside each number (`data-sort`). Rows left out are counted in a last line.
+    column (a summary), by each row's unit. A missing number reads "unknown", a missing text "—"; where a `change`
+    or a `status` says that there is nothing, a missing value reads "—" as well. The raw value stays beside each
+    number (`data-sort`). Rows left out are counted in a last line.
 
     >>> show(pd.DataFrame({"name": ["curl", None], "file_bytes": pd.array([2048, None], dtype="Int64")}))
     Name  File bytes
@@ -79,6 +79,27 @@ def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None =
     if table.empty:
         last = "no rows"
     return Shown(_as_html(columns, len(shown), caption, last), _as_text(columns, len(shown), caption, last))
+
+
+def show_facts(table: pd.DataFrame, /, *, by: str, caption: str | None = None) -> Shown:
+    """Return a table of few rows and many columns with the columns as lines; put it last in a notebook's cell.
+
+    Each row becomes a column, headed by its value of the column `by`; each other column becomes a line. Values
+    are shown as `show` shows them. Raises `KeyError` where there is no column `by`.
+
+    >>> show_facts(pd.DataFrame({"role": ["full", "minimal"], "os": ["linux", None], "file_bytes": [2048, 0]}), by="role")
+    Fact        full     minimal
+    OS          linux    —
+    File bytes  2.0 KiB  0 B
+    """
+    facts = [column for column in _columns(table) if column.name != by]
+    names = _Column("fact", "Fact", is_number=False, cells=[_Cell(column.title, "text") for column in facts])
+    sides = [
+        _Column(str(value), str(value), is_number=False, cells=[column.cells[row] for column in facts])
+        for row, value in enumerate(table[by])
+    ]
+    columns = [names, *sides]
+    return Shown(_as_html(columns, len(facts), caption, ""), _as_text(columns, len(facts), caption, ""))
 
 
 def note(text: str, /, **values: object) -> Note:
@@ -122,14 +143,18 @@ class _Column:
 
 def _columns(table: pd.DataFrame) -> list[_Column]:
     units = _row_units(table)
-    changes = table["change"].tolist() if "change" in table.columns else [None] * len(table)
+    changes = _words(table, "change")
+    statuses = _words(table, "status")
     columns = []
     for name in map(str, table.columns):
         if units is not None and name == "unit":
             continue
         values = table[name]
         kind = _kind(name, values)
-        absent = [name.endswith(f"_{_ABSENT_SIDE.get(str(change))}") for change in changes]
+        absent = [
+            status == "absent" or name.endswith(f"_{_ABSENT_SIDE.get(change)}")
+            for change, status in zip(changes, statuses, strict=True)
+        ]
         kinds = units if units is not None and kind == "number" else [kind] * len(table)
         cells = [
             _cell(None if is_missing else value, kind_here, is_absent=is_absent, is_delta="delta" in name)
@@ -139,6 +164,10 @@ def _columns(table: pd.DataFrame) -> list[_Column]:
         ]
         columns.append(_Column(name, _title(name), kind in _NUMBERS, cells))
     return columns
+
+
+def _words(table: pd.DataFrame, name: str) -> list[str]:
+    return table[name].map(str).tolist() if name in table.columns else [""] * len(table)
 
 
 def _row_units(table: pd.DataFrame) -> list[_Kind] | None:
@@ -155,6 +184,8 @@ def _kind(name: str, values: pd.Series) -> _Kind:
         return next((_UNITS[word] for word in words if word in _UNITS), "number")
     if words[-1] == "digest" or name == "diff_id":
         return "digest"
+    if name == "measure":
+        return "measure"
     return "word" if name in _WORD_COLUMNS else "text"
 
 
@@ -162,17 +193,17 @@ def _cell(value: Any, kind: _Kind, *, is_absent: bool, is_delta: bool) -> _Cell:
     if value is None and is_absent:
         return _Cell("—", "absent number" if kind in _NUMBERS else "absent", sort="")
     if value is None:
-        is_text = kind in {"text", "word", "digest"}
+        is_text = kind in {"text", "word", "digest", "measure"}
         return _Cell("—", "not-stated", sort="") if is_text else _Cell("unknown", "unknown", sort="")
     if kind in _NUMBERS:
         sign = "+" if is_delta and value > 0 else ""
         return _Cell(sign + _FORMATS[kind](value), "number", sort=repr(value))
     if kind == "flag":
         return _Cell("yes" if value else "no", "flag")
-    text = str(value)
+    text = _title(str(value)) if kind == "measure" else str(value)
     if kind == "digest" and (match := _DIGEST.fullmatch(text)):
         return _Cell(f"{match[1]}:{match[2]}…", "digest", full=text)
-    return _Cell(text, kind)
+    return _Cell(text, "text" if kind == "measure" else kind)
 
 
 def _number(value: float) -> str:

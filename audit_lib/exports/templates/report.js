@@ -5,6 +5,7 @@
   const FOLD_TO = 15;
   const SORT_ABOVE = 2;
   const WIDE_ABOVE = 7;
+  const CROWDED_ABOVE = 12;
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
   function make(tag, properties, ...children) {
@@ -95,7 +96,9 @@
       frame.append(make("div", { className: "more" }, more));
       redraw();
     }
-    frame.classList.toggle("wide", table.rows[0].cells.length > WIDE_ABOVE);
+    const columns = table.tHead.rows[0].cells.length;
+    frame.classList.toggle("wide", columns > WIDE_ABOVE);
+    frame.classList.toggle("crowded", columns > CROWDED_ABOVE);
   }
 
   function addCodeSwitch() {

@@ -29,9 +29,10 @@ lint: $(VENV)/.ready ## Check style, format and types, notebooks included
 	$(BIN)/mypy --strict audit_lib
 
 .PHONY: notebooks
-notebooks: $(VENV)/.ready ## Execute the notebooks on the samples and store what they show
+notebooks: $(VENV)/.ready ## Execute the notebooks on the samples, store what they show, and renew reports/sample
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	SOURCE_DATE_EPOCH=1735689600 $(BIN)/image-audit report sample:full sample:minimal -o reports/sample
 
 .PHONY: samples
 samples: $(VENV)/.ready ## Build the sample images anew from Debian packages (as root, with mmdebstrap)

@@ -61,9 +61,9 @@ class _Kernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         spec = KernelSpec(**get_kernel_dict())
-        # Twice the pixels, shown at the same size: sharp on paper and on fine screens. What the kernel has to say of
-        # itself (that it talks over TCP, on this machine) is for nobody who waits for a report.
-        spec.argv = [*spec.argv, "--InlineBackend.figure_formats={'retina'}", "--IPKernelApp.log_level=ERROR"]
+        # What the kernel has to say of itself (that it talks over TCP, on this machine) is for nobody who waits for a
+        # report.
+        spec.argv = [*spec.argv, "--IPKernelApp.log_level=ERROR"]
         spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
         if _PACKAGE.parent.name not in {"site-packages", "dist-packages"}:
             paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]

@@ -31,7 +31,7 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]
     files: list[str] = []
     folder, start, number = "", 1, 0
     lines = data.decode("utf-8", "surrogateescape").split("\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines[:-1], start=1):
         if not line:
             if fields:
                 yield _checked(fields, path, start), files
@@ -52,7 +52,7 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]
                     path, number, f"field {letter!r} twice; expected an empty line between packages"
                 )
             fields[letter] = value
-    if fields or (len(lines) > 1 and lines[-1]):
+    if fields or lines[-1]:
         raise DamagedDatabaseError(
             path, number, f"the file ends within a package ({fields.get('P', 'unnamed')}); was it cut?"
         )

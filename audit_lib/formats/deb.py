@@ -155,9 +155,7 @@ def _licenses(tree: Tree, name: str) -> tuple[str, ...]:
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     if found.path != _STATUS:
-        listed = _md5sums(tree, f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums")
-        # The stanza's own file and its checksums belong to the package as surely as dpkg's list does.
-        return None if listed is None else listed
+        return _md5sums(tree, f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums")
     for stem in (found.name, f"{found.name}:{found.architecture}"):
         data = tree.read(f"{_INFO}/{stem}.list")
         if data is not None:

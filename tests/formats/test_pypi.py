@@ -1,0 +1,111 @@
+"""pypi: dist-info and egg-info, folders or single files, and RECORD."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats import pypi
+from audit_lib.formats.base import Broken, Found
+from tests.formats.tree import DictTree
+
+SITE = "usr/lib/python3.11/site-packages"
+FLASK = f"{SITE}/flask-3.1.0.dist-info"
+METADATA = (
+    b"Metadata-Version: 2.1\nName: Flask\nVersion: 3.1.0\nClassifier: License :: OSI Approved :: BSD License\n\n"
+    b"# Flask\nName: not this\n"
+)
+
+
+def read(files: dict[str, bytes]) -> list[Found | Broken]:
+    tree = DictTree(files)
+    return [found for place in pypi.FORMAT.places(tree) for found in pypi.FORMAT.read(tree, place)]
+
+
+def test_an_installed_wheel_with_its_record():
+    tree = DictTree(
+        {
+            f"{FLASK}/METADATA": METADATA,
+            f"{FLASK}/RECORD": b'flask/app.py,sha256=x,1\n"flask/a,b.py",,\n../../../bin/flask,,\n/etc/flask.conf,,\n',
+        }
+    )
+    assert pypi.FORMAT.places(tree) == [SITE]
+    (found,) = pypi.FORMAT.read(tree, SITE)
+    assert found == Found(name="flask", version="3.1.0", path=f"{FLASK}/METADATA", licenses=("BSD License",))
+    assert pypi.FORMAT.files(tree, found) == [
+        f"{SITE}/flask/app.py",
+        f"{SITE}/flask/a,b.py",
+        "usr/bin/flask",
+        "etc/flask.conf",
+    ]
+
+
+def test_eggs_as_folder_as_file_and_unpacked():
+    files = {
+        f"{SITE}/six-1.16.egg-info/PKG-INFO": b"Name: six\nVersion: 1.16\n",
+        f"{SITE}/six-1.16.egg-info/installed-files.txt": b"../six.py\nPKG-INFO\n",
+        f"{SITE}/old-1.0.egg-info": b"Name: old\nVersion: 1.0\n",
+        f"{SITE}/unpacked-2.0-py3.11.egg/EGG-INFO/PKG-INFO": b"Name: unpacked\nVersion: 2.0\n",
+    }
+    tree = DictTree(files)
+    found = {one.name: one for one in read(files)}
+    assert {name: one.version for name, one in found.items()} == {"six": "1.16", "old": "1.0", "unpacked": "2.0"}
+    assert pypi.FORMAT.files(tree, found["six"]) == [f"{SITE}/six.py", f"{SITE}/six-1.16.egg-info/PKG-INFO"]
+    assert pypi.FORMAT.files(tree, found["old"]) is None
+    assert pypi.FORMAT.files(tree, found["unpacked"]) == [f"{SITE}/unpacked-2.0-py3.11.egg/"]
+
+
+def test_a_record_that_climbs_stays_inside_the_root():
+    tree = DictTree({f"{FLASK}/METADATA": METADATA, f"{FLASK}/RECORD": b"../../../../../../../../etc/passwd,,\n"})
+    (found,) = pypi.FORMAT.read(tree, SITE)
+    assert pypi.FORMAT.files(tree, found) == ["etc/passwd"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (b"License-Expression: MIT OR Apache-2.0\nLicense: ignored\n", ("MIT OR Apache-2.0",)),
+        (b"License: BSD-3-Clause\n", ("BSD-3-Clause",)),
+        (b"License: UNKNOWN\n", ()),
+        (b"License: Copyright someone\n  and much more text\n", ()),
+        (b"", ()),
+    ],
+)
+def test_licences_as_stated_but_no_texts(fields: bytes, expected: tuple[str, ...]):
+    (found,) = read({f"{FLASK}/METADATA": b"Name: x\nVersion: 1\n" + fields})
+    assert found.licenses == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "no Name: field; expected one"),
+        (b"Name: x\n", "no Version: field"),
+        (b"\x00\x01", "expected 'Field: value'"),
+        (b" x\n", "a continuation of nothing"),
+    ],
+)
+def test_one_broken_file_is_told_and_its_neighbours_are_read(data: bytes, said: str):
+    found = read({f"{SITE}/bad-1.dist-info/METADATA": data, f"{FLASK}/METADATA": METADATA})
+    assert [one.name for one in found if isinstance(one, Found)] == ["flask"]
+    (broken,) = [one for one in found if isinstance(one, Broken)]
+    assert broken.path == f"{SITE}/bad-1.dist-info/METADATA"
+    assert said in broken.problem
+
+
+def test_no_distribution_at_all_is_no_place():
+    assert pypi.FORMAT.places(DictTree({"usr/bin/python3": b""})) == []
+
+
+def test_names_are_compared_as_the_index_does():
+    assert pypi.normalized("Zope.Interface__x") == "zope-interface-x"
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_fields_or_damage(data: bytes):
+    try:
+        assert pypi.parse(data, "METADATA")["name"]
+    except DamagedDatabaseError as error:
+        assert "\n" not in str(error)

@@ -13,7 +13,7 @@ from audit_lib import sizes
 from audit_lib.audit import Audit, audit
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
-from audit_lib.exports.show import listed, note, show
+from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
 
@@ -34,6 +34,7 @@ __all__ = [
     "reports",
     "save_figures",
     "show",
+    "show_facts",
     "sizes",
     "write_tables",
 ]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from audit_lib.audit import Audit, audit
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
-from audit_lib.exports.show import show
+from audit_lib.exports.show import show, show_facts
 from audit_lib.scan import Limits
 from audit_lib.sources import SOURCES
 
@@ -309,11 +309,10 @@ def _finish(gaps: tuple[str, ...], is_damaged: bool, *, quiet: bool) -> None:
 
 
 def _overview(found: Audit) -> str:
-    image = found.image.drop(columns="reference").iloc[0]
     packages = found.packages[["format", "name", "version", "file_bytes", "first_layer"]]
     return "\n\n".join(
         [
-            _record(image),
+            repr(show_facts(found.image.drop(columns="reference"), by="image")),
             "Package databases\n" + repr(show(found.databases.drop(columns="image"), rows=None)),
             "Layers\n"
             + repr(
@@ -352,16 +351,6 @@ def _comparison_overview(both: Comparison) -> str:
             ),
         ]
     )
-
-
-def _record(row: pd.Series) -> str:
-    """Return one row as lines `column  value`."""
-    shown = {
-        str(name): repr(show(pd.DataFrame({str(name): [value]}))).splitlines()[-1].strip()
-        for name, value in row.items()
-    }
-    width = max(map(len, shown))
-    return "\n".join(f"{name:{width}}  {value}" for name, value in shown.items())
 
 
 def _short(texts: pd.Series, limit: int = 60) -> pd.Series:

@@ -36,7 +36,8 @@ MTIME = 1_735_689_600
 PACKING = {"window_log": 27, "level": 19}
 
 WHEELS = (
-    "flask==3.1.0", "werkzeug==3.1.3", "jinja2==3.1.5", "markupsafe==3.0.2", "itsdangerous==2.2.0", "click==8.1.8", "blinker==1.9.0",
+    "flask==3.1.0", "werkzeug==3.1.3", "jinja2==3.1.5", "markupsafe==3.0.2", "itsdangerous==2.2.0", "click==8.1.8",
+    "blinker==1.9.0",
     "requests==2.32.3", "urllib3==2.3.0", "idna==3.10", "certifi==2024.12.14", "charset-normalizer==3.4.1",
 )  # fmt: skip
 MINIMAL_LAYERS = {
@@ -114,7 +115,7 @@ def make(target: Path = TARGET) -> None:
         _write(target / "minimal.tar", minimal, work / "minimal", {
             "User": "65532:65532", "ExposedPorts": {"8000/tcp": {}}, "WorkingDir": "/app",
             "Env": ["PATH=/usr/local/bin:/usr/bin", "FLASK_APP=app", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"],
-            "Entrypoint": ["/usr/bin/python3.11", "-m", "flask", "run", "--host", "0.0.0.0", "--port", "8000"],
+            "Entrypoint": ["/usr/bin/python3.11", "-m", "flask", "run", "--host", "0.0.0.0", "--port", "8000"],  # noqa: S104
         })  # fmt: skip
 
 
@@ -129,7 +130,11 @@ def _full_layers(work: Path, wheels: Path) -> list[tuple[str, bytes]]:
     # apt's own cache is deleted because the official image tells apt not to keep one; lists and archives are what users leave.
     hook.write_text(f"""#!/bin/sh
 set -eu
-snapshot() {{ tar --create --numeric-owner --xattrs --xattrs-include='*' --one-file-system --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* --exclude=./tmp/* --directory "$1" --file "{steps}/$2.tar" . || [ $? -eq 1 ]; }}
+snapshot() {{
+  tar --create --numeric-owner --xattrs --xattrs-include='*' --one-file-system \\
+    --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* --exclude=./tmp/* \\
+    --directory "$1" --file "{steps}/$2.tar" . || [ $? -eq 1 ]
+}}
 export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 mkdir -p "{work}/debs"
 (cd "{work}/debs" && apt-get download --quiet {" ".join(name for names in MINIMAL_LAYERS.values() for name in names)})
@@ -150,8 +155,9 @@ snapshot "$1" 4
 """)
     hook.chmod(0o755)
     subprocess.run(
-        ["mmdebstrap", "--mode=root", "--variant=minbase", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged",
-         "--skip=cleanup", "--format=directory", f"--customize-hook={hook} \"$1\"", "bookworm", str(root)],
+        ["mmdebstrap", "--mode=root", "--variant=minbase", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
+         "--include=usr-is-merged",
+         "--skip=cleanup", "--format=directory", f'--customize-hook={hook} "$1"', "bookworm", str(root)],
         check=True, stdout=sys.stderr,
     )  # fmt: skip
     said = (
@@ -210,7 +216,8 @@ def _minimal_layers(work: Path, wheels: Path) -> list[tuple[str, bytes]]:
 
 def _base_files(root: Path, work: Path) -> None:
     for name, text in {
-        "etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
+        "etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\n"
+        "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n",
         "etc/group": "root:x:0:\nnobody:x:65534:\ntty:x:5:\nstaff:x:50:\nnonroot:x:65532:\n",
         "etc/nsswitch.conf": "hosts: files dns\n",
     }.items():
@@ -230,7 +237,8 @@ def _wheels(work: Path) -> Path:
     """Return a tree with the wheels installed where pip puts them on Debian."""
     site = work / "wheels/usr/local/lib/python3.11/dist-packages"
     subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:", "--python-version=3.11",
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--only-binary=:all:",
+         "--python-version=3.11",
          "--platform=manylinux2014_x86_64", f"--target={site}", *WHEELS],
         check=True, stdout=sys.stderr,
     )  # fmt: skip

@@ -35,7 +35,8 @@ class Found:
 
     `path` is the file that states it, without leading slash. `installed_size_bytes` is the claim of the
     database, in bytes. `namespace` and `qualifiers` go into the purl where the format has them: the namespace
-    of a distribution's packages is the distribution and is added by the caller.
+    of a distribution's packages is the distribution and is added by the caller. `detail` says what a reader of this
+    row has to know beside it, in words ("vendored in pip", "version string in the binary").
     """
 
     name: str
@@ -48,6 +49,7 @@ class Found:
     installed_size_bytes: int | None = None
     namespace: str | None = None
     qualifiers: tuple[tuple[str, str], ...] = field(default=())
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,11 +94,15 @@ def choose(index: Mapping[str, Any], choice: str | None, what: str) -> Mapping[s
     if choice is None:
         if len({entry["digest"] for entry in entries}) == 1:
             return entries[0]
-        if entries and all("platform" in entry and not names[id(entry)] for entry in entries):
-            return {"mediaType": "application/vnd.oci.image.index.v1+json", "inline": index}
-        picked = []
+        # One image, for several platforms, without an index of its own around them: all have one name, or none has any.
+        is_one = len({tuple(names[id(entry)]) for entry in entries}) == 1 and all(
+            "platform" in entry for entry in entries
+        )
+        picked = entries if is_one else []
     else:
         picked = [entry for entry in entries if choice == entry["digest"] or choice in names[id(entry)]]
+    if len({entry["digest"] for entry in picked}) > 1:
+        return {"mediaType": "application/vnd.oci.image.index.v1+json", "inline": {"manifests": picked}}
     if picked:
         return picked[0]
     held = ", ".join(sorted({name for entry in entries for name in names[id(entry)] or [entry["digest"]]})) or "none"

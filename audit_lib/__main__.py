@@ -182,6 +182,7 @@ def compare_images(
 
 
 @cli.command(
+    short_help="Write a report: HTML, tables, figures, notebook.",
     help=f"""Write a report that a reviewer can open: HTML, tables, figures and the executed notebook.
 
 With two images, the notebook compare_images; with one, image_inventory.

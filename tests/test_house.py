@@ -39,7 +39,7 @@ _FACTS = ("capabilities", "distribution", "inventory", "licenses", "ownership", 
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
-# The table of seams in DESIGN.md as code: imports go down only. A new module gets a row here, or falls under one.
+# The seams as code: imports go down only. A new module gets a row here, or falls under one.
 SEAMS = {
     "errors": Seam(),
     "units": Seam(),

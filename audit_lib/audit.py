@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit_lib import distribution, licenses, sizes
+from audit_lib import cpe, distribution, licenses, sizes
 from audit_lib.capabilities import capability_text
 from audit_lib.errors import DigestError, ImageFormatError
 from audit_lib.formats import FORMATS
@@ -132,8 +132,8 @@ def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], labe
     ownership = Ownership(inventory)
     files = _files_table(inventory.rootfs, ownership, label)
     databases = _databases_table(inventory, label)
-    packages = _packages_table(inventory, ownership, distro, label)
     layers = _layers_table(inventory.rootfs, facts, scans, label)
+    packages = _packages_table(inventory, ownership, distro, layers, label)
     return Audit(
         image=_image_table(facts, distro, label, source, layers, files, databases),
         layers=layers,
@@ -150,8 +150,13 @@ def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFra
     shared = rootfs.shared_inodes()
     modes: dict[int, str] = {}
     columns: dict[str, list[Any]] = {column.name: [] for column in fields(File)}
-    for path, entry, inode, owner in zip(
-        ownership.paths, ownership.entries, ownership.inodes, ownership.owners, strict=True
+    for path, entry, inode, owner, owner_count in zip(
+        ownership.paths,
+        ownership.entries,
+        ownership.inodes,
+        ownership.owners,
+        ownership.owner_counts,
+        strict=True,
     ):
         assert entry is not None  # noqa: S101 - every path of the tree has an entry
         kind, size, link = entry.kind, entry.size, entry.link
@@ -170,6 +175,7 @@ def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFra
         columns["format"].append(owner[0] if owner else None)
         columns["package"].append(owner[1] if owner else None)
         columns["category"].append(sizes.category(shown, kind, entry.magic))
+        columns["owner_count"].append(owner_count)
         columns["capabilities"].append(None if entry.capability is None else capability_text(entry.capability))
     columns["image"] = [label] * len(ownership.paths)
     return make_table(File, columns)
@@ -209,12 +215,18 @@ def _databases_table(inventory: Inventory, label: str) -> pd.DataFrame:
 
 
 def _packages_table(
-    inventory: Inventory, ownership: Ownership, distro: distribution.Distribution, label: str
+    inventory: Inventory,
+    ownership: Ownership,
+    distro: distribution.Distribution,
+    layers: pd.DataFrame,
+    label: str,
 ) -> pd.DataFrame:
     rows: dict[tuple[str | None, ...], Package] = {}
+    instructions = [None if pd.isna(text) else str(text) for text in layers["created_by"]]
     for place in inventory.places.values():
         for found in place.packages:
             weight = ownership.weights.get(id(found))
+            first_layer = place.first_layers.get(key_of(found))
             row = Package(
                 image=label,
                 format=place.form.name,
@@ -228,9 +240,12 @@ def _packages_table(
                 installed_size_bytes=found.installed_size_bytes,
                 file_bytes=None if weight is None else weight[0],
                 file_count=None if weight is None else weight[1],
-                first_layer=place.first_layers.get(key_of(found)),
+                first_layer=first_layer,
                 database_path=_text(f"/{found.path}"),
                 parent=ownership.parent(place.form, found),
+                created_by=None if first_layer is None else instructions[first_layer - 1],
+                cpes=" ".join(cpe.candidates(place.form.name, found)) or None,
+                detail=None if found.detail is None else _text(found.detail),
             )
             # A database that states the same package twice (two stanzas, two archives in one) states it once here.
             rows.setdefault((row.format, row.name, row.version, row.architecture, row.database_path), row)
@@ -287,6 +302,7 @@ def _image_table(  # noqa: PLR0913 - what the tables of an image add up to
 ) -> pd.DataFrame:
     run = facts.config.get("config")
     run = run if isinstance(run, dict) else {}
+    support = distribution.lifecycle(distro)
     file_bytes = total(files["file_bytes"])
     counts = databases.loc[databases["status"] == "read", "package_count"]
     is_known = len(counts) > 0 and not (databases["status"] == "damaged").any()
@@ -316,6 +332,10 @@ def _image_table(  # noqa: PLR0913 - what the tables of an image add up to
                 package_count=total(counts) if is_known else None,
                 unowned_share=unowned / file_bytes if is_known and file_bytes and unowned is not None else None,
                 distro_name=distro.name,
+                distro_codename=distro.codename or support.codename,
+                distro_eol_utc=support.end_of_life_utc,
+                distro_extended_eol_utc=support.extended_end_of_life_utc,
+                distro_eol_data_utc=support.data_utc,
             )
         ],
     )

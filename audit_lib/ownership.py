@@ -20,6 +20,7 @@ class Ownership:
         self.inodes = [self.rootfs.inode(path) for path in self.paths]
         self._rows = {path: row for row, path in enumerate(self.paths)}
         self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
+        self.owner_counts = [0] * len(self.paths)
         self.weights: dict[int, tuple[int, int]] = {}
         folders: dict[str, str | None] = {}
         below: dict[str, list[tuple[Format, Found]]] = {}
@@ -65,6 +66,7 @@ class Ownership:
     def _claim(self, form: Format, found: Found, rows: set[int]) -> None:
         owner = (form.name, found.name)
         for row in rows:
+            self.owner_counts[row] += 1
             if self.owners[row] is None:
                 self.owners[row] = owner
         weights = {self.inodes[row]: self.entries[row].size for row in rows}  # type: ignore[union-attr]

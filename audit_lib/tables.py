@@ -52,7 +52,9 @@ class Image(Row):
     `unpacked_bytes`: the layer tars added up. `file_bytes`: contents of the final tree, hard links once.
     `file_count`: entries of the final tree other than directories. `package_count`: missing unless at
     least one database was read and none is damaged. `unowned_share`: share (0-1) of `file_bytes` that
-    no package claims; missing where `package_count` is.
+    no package claims; missing where `package_count` is. `distro_eol_utc`: the day on which the distribution's regular
+    security support ends, `distro_extended_eol_utc` that of extended support; both as of `distro_eol_data_utc`, all missing
+    where the release is not in the data that ships with the library.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image",)
@@ -78,6 +80,10 @@ class Image(Row):
     package_count: int | None
     unowned_share: float | None
     distro_name: str | None
+    distro_codename: str | None = None
+    distro_eol_utc: str | None = None
+    distro_extended_eol_utc: str | None = None
+    distro_eol_data_utc: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +120,8 @@ class File(Row):
     else, and for the second and further names of a hard-linked file (kind `hardlink`, `link_target` =
     its first name in sorted order), so that the column adds up to the image's `file_bytes`.
     `layer`: the layer that brought this entry. `format`, `package`: its owner, missing where no
-    package claims it. `capabilities`: the file's Linux capabilities as `getcap` prints them.
+    package claims it, the distribution's package where several do. `owner_count`: how many packages claim it.
+    `capabilities`: the file's Linux capabilities as `getcap` prints them.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image", "path")
@@ -132,6 +139,7 @@ class File(Row):
     package: str | None
     category: Category
     capabilities: str | None
+    owner_count: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +169,9 @@ class Package(Row):
     `file_count`: what the package's files (entries other than directories) weigh in the final tree;
     missing where the database does not say which files it owns. `first_layer`: the layer that
     introduced this name and version. `parent`: `format:name` of the package that installed this
-    one's files (a Python package out of a deb), so that nothing need be counted twice.
+    one's files (a Python package out of a deb), so that nothing need be counted twice. `created_by`: the instruction
+    of `first_layer`. `cpes`: CPE 2.3 names by which vulnerability lists may know it, best first, separated by
+    a space: candidates, not facts. `detail`: what a reader of the row has to know, in words.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image", "format", "name", "version", "architecture", "database_path")
@@ -181,6 +191,9 @@ class Package(Row):
     first_layer: int | None
     database_path: str
     parent: str | None
+    created_by: str | None = None
+    cpes: str | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,7 +35,7 @@ class Seam(NamedTuple):
 
 _READING = ("errors", "reference", "sources.base", "tar")
 _SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
-_FACTS = ("capabilities", "distribution", "inventory", "licenses", "ownership", "purl")
+_FACTS = ("capabilities", "cpe", "distribution", "inventory", "licenses", "ownership", "purl")
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
@@ -63,6 +63,7 @@ SEAMS = {
     "ownership": Seam((*_SCANS, "inventory")),
     "licenses": Seam(("errors",), ("license_expression",)),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
+    "cpe": Seam(("formats.base",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
         (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "surface", "vulnerabilities*", "compliance*"),

@@ -53,6 +53,7 @@ SEAMS = {
     "formats": Seam(("formats.*",)),
     "formats.base": Seam(("errors",)),
     "formats.globs": Seam(("errors",)),
+    "formats.maven": Seam(("errors", "formats.base", "formats.documents", "formats.jars", "formats.zips")),
     "formats.*": Seam(("errors", "formats.base", "formats.globs"), ("license_expression", "packageurl")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import apk, deb, npm, pypi
+from audit_lib.formats import apk, deb, maven, npm, pypi
 from audit_lib.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (deb.FORMAT, apk.FORMAT, pypi.FORMAT, npm.FORMAT)
+FORMATS: tuple[Format, ...] = (deb.FORMAT, apk.FORMAT, pypi.FORMAT, npm.FORMAT, maven.FORMAT)

@@ -24,7 +24,7 @@ from audit_lib.sources import SOURCES
 
 _WRONG_INPUT = 2
 _INTERRUPTED = 130
-AUDIT_TABLES = ("image", "layers", "files", "databases", "packages")
+AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
 _REFERENCES = (
@@ -193,7 +193,7 @@ Examples:
   image-audit report docker:python:3.13 docker:python:3.13-slim -o reports/python
   image-audit report docker:my-app -o reports/my-app
   image-audit report full.tar minimal.tar -o reports/mine -p top_n 30
-"""
+""",
 )
 @click.argument("full")
 @click.argument("minimal", required=False)

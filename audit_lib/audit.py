@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import os
 import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -23,15 +23,29 @@ from audit_lib.rootfs import Rootfs
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
-from audit_lib.tables import Database, File, Image, Layer, Package, Status, make_table, total
+from audit_lib.tables import (
+    Database,
+    File,
+    Image,
+    Layer,
+    Package,
+    RemovedPackage,
+    Status,
+    make_table,
+    total,
+)
 from audit_lib.units import format_bytes, format_count, format_share
+
+# Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
+_LARGE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
-    `image` (one row), `layers`, `files`, `databases`, `packages`. `config` is the image configuration as parsed JSON.
+    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`. `config` is the image configuration
+    as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     """
 
@@ -40,6 +54,7 @@ class Audit:
     files: pd.DataFrame
     databases: pd.DataFrame
     packages: pd.DataFrame
+    removed_packages: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -134,15 +149,37 @@ def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], labe
     databases = _databases_table(inventory, label)
     layers = _layers_table(inventory.rootfs, facts, scans, label)
     packages = _packages_table(inventory, ownership, distro, layers, label)
+    image = _image_table(facts, distro, label, source, layers, files, databases)
+    removed_packages = _removed_table(inventory, layers, label)
     return Audit(
-        image=_image_table(facts, distro, label, source, layers, files, databases),
+        image=image,
         layers=layers,
         files=files,
         databases=databases,
         packages=packages,
+        removed_packages=removed_packages,
         config=facts.config,
-        notes=(sample.NOTE.format(label),) if source == "sample" else (),
+        notes=tuple(_notes(image.iloc[0], removed_packages)),
     )
+
+
+def _notes(image: pd.Series, removed: pd.DataFrame) -> Iterator[str]:
+    """Yield what has to be known of an image before its figures are read."""
+    label = image["image"]
+    if image["source"] == "sample":
+        yield sample.NOTE.format(label)
+    share = image["unowned_share"]
+    if not pd.isna(share) and share > _LARGE_SHARE:
+        yield (
+            f"{label}: no package claims {format_share(share)} of its bytes, so the packages tell only of the rest; "
+            "a short list is no clean list"
+        )
+    deleted = removed[removed["change"] == "metadata_deleted"]
+    for (form, layer), rows in deleted.groupby(["format", "removed_layer"]):
+        yield (
+            f"{label}: layer {layer} deleted the records of {format_count(len(rows))} {form} packages and left their files: "
+            "they are still there, and no list names them (see removed_packages)"
+        )
 
 
 def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFrame:
@@ -222,7 +259,7 @@ def _packages_table(
     label: str,
 ) -> pd.DataFrame:
     rows: dict[tuple[str | None, ...], Package] = {}
-    instructions = [None if pd.isna(text) else str(text) for text in layers["created_by"]]
+    instructions = _instructions(layers)
     for place in inventory.places.values():
         for found in place.packages:
             weight = ownership.weights.get(id(found))
@@ -250,6 +287,36 @@ def _packages_table(
             # A database that states the same package twice (two stanzas, two archives in one) states it once here.
             rows.setdefault((row.format, row.name, row.version, row.architecture, row.database_path), row)
     return make_table(Package, rows.values())
+
+
+def _removed_table(inventory: Inventory, layers: pd.DataFrame, label: str) -> pd.DataFrame:
+    instructions = _instructions(layers)
+    rows: dict[tuple[object, ...], RemovedPackage] = {}
+    for removal in inventory.removed:
+        found = removal.found
+        row = RemovedPackage(
+            image=label,
+            format=removal.form.name,
+            name=_text(found.name),
+            version=None if found.version is None else _text(found.version),
+            architecture=found.architecture,
+            change=removal.how(inventory.rootfs),
+            replaced_by=None if removal.replaced_by is None else _text(removal.replaced_by),
+            first_layer=removal.first_layer,
+            removed_layer=removal.layer,
+            removed_by=instructions[removal.layer - 1],
+            hidden_bytes=removal.hidden_bytes(inventory.rootfs),
+            left_file_count=None if removal.files is None else len(removal.left(inventory.rootfs)),
+            database_path=_text(f"/{found.path}"),
+        )
+        rows.setdefault(
+            (row.format, row.name, row.version, row.architecture, row.database_path, row.removed_layer), row
+        )
+    return make_table(RemovedPackage, rows.values())
+
+
+def _instructions(layers: pd.DataFrame) -> list[str | None]:
+    return [None if pd.isna(text) else str(text) for text in layers["created_by"]]
 
 
 def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], label: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Broken, Format, Found
 from audit_lib.formats.globs import Matcher
+from audit_lib.removals import Removal, removals
 from audit_lib.rootfs import Rootfs
 from audit_lib.scan import LayerScan, Limits
 
@@ -34,30 +35,58 @@ class Inventory:
         self.rootfs = Rootfs(limits)
         self.places: dict[tuple[str, str], Place] = {}
         self.deleted: dict[tuple[str, str], str] = {}
+        self._removed: list[Removal] = []
         asks = {form.name: Matcher(form.globs).matches for form in FORMATS}
         for number, scan in enumerate(scans, start=1):
-            self.rootfs.add(scan)
             changed = {form for form, _ in scan.evidence}
             hides = any("/.wh." in f"/{path}" for path in scan.paths)
             kept = [scan.paths[row] for row in (*scan.kept, *scan.links)]
-            for form in FORMATS:
-                if form.name in changed or hides or any(asks[form.name](path) for path in kept):
-                    self._read(form, number)
+            forms = [
+                form for form in FORMATS if form.name in changed or hides or any(asks[form.name](path) for path in kept)
+            ]
+            has_read = any(place.form in forms for place in self.places.values())
+            before = self.rootfs.copy() if has_read else None
+            self.rootfs.add(scan)
+            for form in forms:
+                self._read(form, number, before)
 
-    def _read(self, form: Format, number: int) -> None:
-        """Read all databases of a format as they stand with this layer on top."""
+    @property
+    def removed(self) -> list[Removal]:
+        """The packages that a layer removed and that no later one brought back."""
+        present = {(form, key_of(found)) for (form, _), place in self.places.items() for found in place.packages}
+        return [one for one in self._removed if (one.form.name, key_of(one.found)) not in present]
+
+    def _read(self, form: Format, number: int, before: Rootfs | None) -> None:
+        """Read all databases of a format as they stand with this layer on top of the tree `before`."""
         found = {(form.name, path): _read_place(form, path, self.rootfs) for path in form.places(self.rootfs)}
         for key, place in found.items():
-            before = self.places.get(key)
-            known = before.first_layers if before else {}
+            earlier = self.places.get(key)
+            known = earlier.first_layers if earlier else {}
             place.first_layers = {key_of(package): known.get(key_of(package), number) for package in place.packages}
-            if place.problem is not None and before is not None:
+            if place.problem is not None and earlier is not None:
                 place.first_layers = known
+        if before is not None:
+            self._compare(form, found, number, before)
         for key in [key for key in self.places if key[0] == form.name and key not in found]:
             lost = self.places.pop(key)
             told = "damaged" if lost.problem else f"{len(lost.packages):,} packages"
             self.deleted[key] = f"deleted by layer {number}; below it: {told}"
         self.places.update(found)
+
+    def _compare(self, form: Format, after: Mapping[tuple[str, str], Place], number: int, before: Rootfs) -> None:
+        """Note which packages of a format are no longer stated, unless a damaged database hides whether they are."""
+        if any(place.problem for place in after.values()):
+            return
+        present = {key_of(found) for place in after.values() for found in place.packages}
+        gone = [
+            (found, place.first_layers[key_of(found)])
+            for place in self.places.values()
+            if place.form is form
+            for found in place.packages
+            if key_of(found) not in present
+        ]
+        versions = {found.name: found.version for place in after.values() for found in place.packages}
+        self._removed.extend(removals(form, gone, before, number, versions))
 
 
 def _read_place(form: Format, path: str, rootfs: Rootfs) -> Place:

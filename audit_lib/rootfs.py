@@ -88,6 +88,13 @@ class Rootfs:
             raise LimitError(f"{scan.name}: more than {self._limits.entries:,} entries in the image (limit `entries`)")
         self._join_hard_links(scan, number, own)
 
+    def copy(self) -> Rootfs:
+        """Return the tree as it stands now; what is added to this one later does not show in it."""
+        other = Rootfs(self._limits)
+        other.scans = self.scans[:]
+        other._live, other._linked = self._live.copy(), self._linked.copy()
+        return other
+
     def paths(self) -> list[str]:
         """Return all paths, sorted."""
         return sorted(self._live)

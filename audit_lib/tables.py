@@ -197,6 +197,41 @@ class Package(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RemovedPackage(Row):
+    """One row a package that a layer removed, while the layers below it still hold what it brought.
+
+    `change`: `removed` (its files are gone from the final tree), `upgraded` (`replaced_by` stands there instead), or
+    `metadata_deleted`: most of its files are in place, only the record of it is gone, so that scanners no longer see it.
+    `hidden_bytes`: its bytes that the image stores and does not show. `left_file_count`: its files that the final tree
+    still shows. Both are missing where its database did not say which files it owned.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = (
+        "image",
+        "format",
+        "name",
+        "version",
+        "architecture",
+        "database_path",
+        "removed_layer",
+    )
+
+    image: str
+    format: str
+    name: str
+    version: str | None
+    architecture: str | None
+    change: Literal["removed", "upgraded", "metadata_deleted"]
+    replaced_by: str | None
+    first_layer: int
+    removed_layer: int
+    removed_by: str | None
+    hidden_bytes: int | None
+    left_file_count: int | None
+    database_path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SizeGroup(Row):
     """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
 

@@ -35,7 +35,7 @@ class Seam(NamedTuple):
 
 _READING = ("errors", "reference", "sources.base", "tar")
 _SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
-_FACTS = ("capabilities", "cpe", "distribution", "inventory", "licenses", "ownership", "purl")
+_FACTS = ("capabilities", "cpe", "distribution", "inventory", "licenses", "ownership", "purl", "removals")
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
@@ -60,7 +60,8 @@ SEAMS = {
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
     "capabilities": Seam(("errors",)),
-    "inventory": Seam((*_SCANS, "distribution", "licenses", "purl")),
+    "removals": Seam(_SCANS),
+    "inventory": Seam((*_SCANS, "removals")),
     "ownership": Seam((*_SCANS, "inventory")),
     "licenses": Seam(("errors",), ("license_expression",)),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),

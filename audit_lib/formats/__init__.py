@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import apk, deb, maven, npm, pypi
+from audit_lib.formats import alpm, apk, deb, gem, maven, npm, opkg, pypi
 from audit_lib.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (deb.FORMAT, apk.FORMAT, pypi.FORMAT, npm.FORMAT, maven.FORMAT)
+FORMATS: tuple[Format, ...] = (deb.FORMAT, apk.FORMAT, alpm.FORMAT, opkg.FORMAT, pypi.FORMAT, npm.FORMAT, maven.FORMAT, gem.FORMAT)

@@ -1,7 +1,7 @@
 """apk, the packages of Alpine, Wolfi and Chainguard: one text file of stanzas with one-letter fields.
 
 Source: apk-tools' documentation of the installed database (apk-v2(5), "installed") — P name, V version, A architecture,
-I installed size in bytes, o origin, L licence, F folder, R file of that folder.
+I installed size in bytes, o origin, L licence, r packages whose files it may replace, F folder, R file of that folder.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             source_version=fields["V"],
             licenses=(fields["L"],) if fields.get("L") else (),
             installed_size_bytes=int(size) if size.isdecimal() else None,
+            detail=f"replaces files of {fields['r']}" if fields.get("r") else None,
         )
 
 

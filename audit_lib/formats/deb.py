@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.stanzas import stanzas
 
 _STATUS = "var/lib/dpkg/status"
 _STATUS_D = "var/lib/dpkg/status.d"
@@ -20,54 +21,23 @@ _INSTALLED = frozenset(
     {"installed", "unpacked", "half-installed", "half-configured", "triggers-awaited", "triggers-pending"}
 )
 _STATES = _INSTALLED | {"config-files", "not-installed"}
-_FIELD = re.compile(r"([!-9;-~]+):[ \t]*(.*)")
 _SOURCE = re.compile(r"(\S+)(?:\s+\(([^)]+)\))?")
 _LICENSE = re.compile(r"^License:[ \t]*(\S[^\n]*)", re.MULTILINE)
 _MACHINE_READABLE = re.compile(r"\s*Format(?:-Specification)?:", re.IGNORECASE)
 _COMMON = re.compile(r"/usr/share/common-licenses/([A-Za-z0-9][A-Za-z0-9.+-]*[A-Za-z0-9])")
 
 
-def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:  # noqa: C901 - one branch a kind of line
+def parse(data: bytes, path: str) -> Iterator[Mapping[str, str]]:
     r"""Yield the stanzas of a status file: field names in lower case, continuation lines joined by newlines.
 
-    Raises `DamagedDatabaseError` with the line where one is neither a field, a continuation nor empty, where a stanza
-    lacks a field that dpkg always writes, or where the file ends in the middle of a line.
+    Raises `DamagedDatabaseError` with the line where the file is no such notation (see `stanzas`) or a stanza
+    lacks a field that dpkg always writes.
 
     >>> list(parse(b"Package: bash\nStatus: install ok installed\nVersion: 5.2-1\nArchitecture: amd64\n\n", "status"))
     [{'package': 'bash', 'status': 'install ok installed', 'version': '5.2-1', 'architecture': 'amd64'}]
     """
-    text = _decoded(data, path)
-    if text and not text.endswith("\n"):
-        last = text.rpartition("\n")[2]
-        raise DamagedDatabaseError(path, text.count("\n") + 1, f"the file ends within a line: {last[:60]!r}")
-    stanza: dict[str, str] = {}
-    name, start = "", 1
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line or line.isspace():
-            if stanza:
-                yield _checked(stanza, path, start)
-            stanza, name = {}, ""
-            continue
-        if line[0] in " \t":
-            if not name:
-                raise DamagedDatabaseError(
-                    path, number, f"a continuation of nothing: {line[:60]!r}; expected 'Field: value'"
-                )
-            stanza[name] += "\n" + line[1:]
-            continue
-        match = _FIELD.match(line)
-        if match is None:
-            raise DamagedDatabaseError(path, number, f"expected 'Field: value', found {line[:60]!r}")
-        if not stanza:
-            start = number
-        name = match[1].lower()
-        if name in stanza:
-            raise DamagedDatabaseError(
-                path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages"
-            )
-        stanza[name] = match[2]
-    if stanza:
-        yield _checked(stanza, path, start)
+    for line, stanza in stanzas(data, path):
+        yield _checked(stanza, path, line)
 
 
 def parse_licenses(text: str) -> tuple[str, ...]:
@@ -102,12 +72,12 @@ def _places(tree: Tree) -> Sequence[str]:
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
     if place == _STATUS:
-        stanzas = [(stanza, _STATUS) for stanza in parse(tree.read(_STATUS) or b"", _STATUS)]
-        _compare_with_lists(tree, {stanza["package"] for stanza, _ in stanzas})
+        stated = [(stanza, _STATUS) for stanza in parse(tree.read(_STATUS) or b"", _STATUS)]
+        _compare_with_lists(tree, {stanza["package"] for stanza, _ in stated})
     else:
         paths = [path for path in tree.glob(f"{_STATUS_D}/*") if not path.endswith(".md5sums")]
-        stanzas = [(stanza, path) for path in paths for stanza in parse(tree.read(path) or b"", path)]
-    for stanza, path in stanzas:
+        stated = [(stanza, path) for path in paths for stanza in parse(tree.read(path) or b"", path)]
+    for stanza, path in stated:
         found = _found(stanza, path, tree)
         if found is not None:
             yield found
@@ -185,12 +155,6 @@ def _undiverted(tree: Tree, package: str, paths: list[str]) -> list[str]:
 
 def _lines(data: bytes) -> list[str]:
     return [line for line in data.decode("utf-8", "surrogateescape").split("\n") if line]
-
-
-def _decoded(data: bytes, path: str) -> str:
-    if b"\0" in data:
-        raise DamagedDatabaseError(path, data.count(b"\n", 0, data.index(b"\0")) + 1, "a NUL byte; expected text")
-    return data.decode("utf-8", "replace")
 
 
 def _checked(stanza: dict[str, str], path: str, line: int) -> dict[str, str]:

@@ -81,7 +81,7 @@ def test_an_empty_file_is_no_packages_and_what_was_removed_is_none():
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (BUSYBOX[:60], "the file ends within a line: 'Status: insta'"),
+        (BUSYBOX[:60], "the file ends within a line: 'Status: ins'"),
         (b"Package: x\n\n", "a stanza without Version; was the file cut?"),
         (b"Version: 1\nStatus: install user installed\n", "a stanza without Package; was the file cut?"),
         (b"Package: x\nVersion: 1\nStatus: installed\n", "Status is 'installed'; expected 'install user installed' or"),

@@ -5,4 +5,13 @@ from __future__ import annotations
 from audit_lib.formats import alpm, apk, deb, gem, maven, npm, opkg, pypi
 from audit_lib.formats.base import Format
 
-FORMATS: tuple[Format, ...] = (deb.FORMAT, apk.FORMAT, alpm.FORMAT, opkg.FORMAT, pypi.FORMAT, npm.FORMAT, maven.FORMAT, gem.FORMAT)
+FORMATS: tuple[Format, ...] = (
+    deb.FORMAT,
+    apk.FORMAT,
+    alpm.FORMAT,
+    opkg.FORMAT,
+    pypi.FORMAT,
+    npm.FORMAT,
+    maven.FORMAT,
+    gem.FORMAT,
+)

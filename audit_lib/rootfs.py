@@ -7,7 +7,7 @@ lands behind that link, as umoci and containerd unpack it; an entry that is itse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
@@ -60,11 +60,13 @@ class Rootfs:
         # (layer, row) of a hard link's entry → that of the file it names
         self._linked: dict[tuple[int, int], tuple[int, int]] = {}
         self._kept: list[str] | None = None
+        self._examined: dict[str, dict[str, bytes | NotKept]] = {}
 
     def add(self, scan: LayerScan) -> None:
         """Put a layer on top. Raises `ImageFormatError` for a hard link to nothing or in a loop, or a folder that is a file."""
         self.scans.append(scan)
         self._kept = None
+        self._examined = {}
         entries = self._whiteouts_applied(scan)
         number = len(self.scans) - 1
         folders = {scan.paths[row] for row in entries if scan.kinds[row] == "5"}
@@ -207,11 +209,11 @@ class Rootfs:
 
     def evidence(self, format: str) -> Mapping[str, bytes]:  # noqa: A002 - the column's name
         """Return what a format took out of single files, by path, sorted (see `formats.base.Tree`)."""
-        return {path: found for path, found in self._evidence(format) if isinstance(found, bytes)}
+        return {path: found for path, found in self._evidence(format).items() if isinstance(found, bytes)}
 
     def not_examined(self, format: str) -> Mapping[str, str]:  # noqa: A002 - the column's name
         """Return the files that a format asked for and could not look into, with the reason, by path."""
-        return {path: found.why for path, found in self._evidence(format) if isinstance(found, NotKept)}
+        return {path: found.why for path, found in self._evidence(format).items() if isinstance(found, NotKept)}
 
     def has_folder(self, path: str) -> bool:
         """Tell whether the path is a folder, through links."""
@@ -232,14 +234,22 @@ class Rootfs:
             for number, scan in enumerate(self.scans)
         ]
 
-    def _evidence(self, name: str) -> Iterator[tuple[str, bytes | NotKept]]:
-        if not any(key[0] == name for scan in self.scans for key in scan.evidence):
-            return
-        for path in sorted(self._live):
-            place = self._live[path]
-            found = self.scans[place[0]].evidence.get((name, place[1]))
-            if found is not None:
-                yield path, found
+    def _evidence(self, name: str) -> dict[str, bytes | NotKept]:
+        """Return what was taken out of files for a format, by path, sorted; of a file's several names the first counts."""
+        if name not in self._examined:
+            rows = {
+                (number, row): found
+                for number, scan in enumerate(self.scans)
+                for (form, row), found in scan.evidence.items()
+                if form == name
+            }
+            names: dict[tuple[int, int], str] = {}
+            for path, place in self._live.items() if rows else ():
+                inode = self._linked.get(place, place)
+                if inode in rows:
+                    names[inode] = min(path, names.get(inode, path))
+            self._examined[name] = {path: rows[inode] for inode, path in sorted(names.items(), key=lambda one: one[1])}
+        return self._examined[name]
 
     def _is_kept(self, path: str, place: tuple[int, int]) -> bool:
         number, row = self._linked.get(place, place)

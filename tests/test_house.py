@@ -54,6 +54,8 @@ SEAMS = {
     "formats.base": Seam(("errors",)),
     "formats.globs": Seam(("errors",)),
     "formats.stanzas": Seam(("errors",)),
+    "formats.elf": Seam(),
+    "formats.golang": Seam(("errors", "formats.base", "formats.elf")),
     "formats.deb": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.opkg": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.gem": Seam(("errors", "formats.base", "formats.documents")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import alpm, apk, deb, gem, maven, npm, opkg, pypi
+from audit_lib.formats import alpm, apk, deb, gem, golang, maven, npm, opkg, pypi
 from audit_lib.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -14,4 +14,5 @@ FORMATS: tuple[Format, ...] = (
     npm.FORMAT,
     maven.FORMAT,
     gem.FORMAT,
+    golang.FORMAT,
 )

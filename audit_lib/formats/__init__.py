@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import alpm, apk, deb, gem, golang, maven, npm, opkg, pypi
+from audit_lib.formats import alpm, apk, composer, conda, deb, gem, golang, maven, npm, nuget, opkg, pypi
 from audit_lib.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -15,4 +15,7 @@ FORMATS: tuple[Format, ...] = (
     maven.FORMAT,
     gem.FORMAT,
     golang.FORMAT,
+    composer.FORMAT,
+    conda.FORMAT,
+    nuget.FORMAT,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import alpm, apk, composer, conda, deb, gem, golang, maven, npm, nuget, opkg, pypi
+from audit_lib.formats import alpm, apk, cargo, composer, conda, deb, gem, golang, maven, npm, nuget, opkg, pypi
 from audit_lib.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -14,8 +14,9 @@ FORMATS: tuple[Format, ...] = (
     npm.FORMAT,
     maven.FORMAT,
     gem.FORMAT,
-    golang.FORMAT,
     composer.FORMAT,
     conda.FORMAT,
     nuget.FORMAT,
+    golang.FORMAT,
+    cargo.FORMAT,
 )

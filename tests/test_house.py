@@ -56,7 +56,7 @@ SEAMS = {
     "formats.stanzas": Seam(("errors",)),
     "formats.elf": Seam(),
     "formats.golang": Seam(("errors", "formats.base", "formats.elf")),
-    "formats.cargo": Seam(("errors", "formats.base", "formats.elf")),
+    "formats.cargo": Seam(("errors", "formats.base", "formats.documents", "formats.elf")),
     "formats.deb": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.opkg": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.gem": Seam(("errors", "formats.base", "formats.documents")),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import elf
 from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.documents import parse_json, text
 
 _SECTION = ".dep-v0"
 # The list of a program of a thousand crates inflates to some 100 KiB.
@@ -38,10 +39,7 @@ def parse(data: bytes, path: str) -> list[Crate]:
     >>> parse(b'{"packages":[{"name":"adler","version":"0.2.3","source":"crates.io"}]}', "bin/x")
     [Crate(name='adler', version='0.2.3', source='crates.io', is_root=False)]
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamagedDatabaseError(path, None, f"section {_SECTION} holds no JSON: {error}") from error
+    document = parse_json(data, path)
     packages = document.get("packages") if isinstance(document, dict) else None
     if not isinstance(packages, list):
         raise DamagedDatabaseError(path, None, f"section {_SECTION} holds no list of packages")
@@ -54,12 +52,12 @@ def _is_build_only(package: Any) -> bool:
 
 def _crate(package: Any, path: str) -> Crate:
     fields = package if isinstance(package, dict) else {}
-    name, version, source = fields.get("name"), fields.get("version"), fields.get("source")
-    if not (isinstance(name, str) and name and isinstance(version, str) and version):
+    name, version = text(fields.get("name")), text(fields.get("version"))
+    if name is None or version is None:
         raise DamagedDatabaseError(
             path, None, f"section {_SECTION}: a crate without name or version: {str(package)[:60]}"
         )
-    return Crate(name, version, source if isinstance(source, str) else None, fields.get("root") is True)
+    return Crate(name, version, text(fields.get("source")), fields.get("root") is True)
 
 
 def _extract(path: str, content: bytes) -> bytes | None:

@@ -18,6 +18,8 @@ _MAX_TEXT = 1000
 _MAX_XML_DEPTH = 100
 # What Maven allows in a group's or an artifact's name.
 _IDENTIFIER = re.compile(r"[\w.-]+", re.ASCII)
+# Fewer numbers after an underscore are the version of Scala that an artifact is for: cats-core_2.13.
+_BUNDLE = re.compile(r"([^-_][^_]*)_(\d+\.\d+\.\d+[\w.-]*)")
 # What may follow the number within a version, so that the next number still belongs to it: 1.0-beta-2.
 _QUALIFIER = re.compile(r"(?i:alpha|beta|cr|rc|m|sp|build|rev|incubating|final|ga|snapshot|release|b|r|v|p)[\d.]*")
 
@@ -88,7 +90,7 @@ def pom(data: bytes, path: str) -> dict[str, list[str]]:
 
 
 def name_and_version(file_name: str) -> tuple[str, str | None]:
-    """Return the two halves of an archive's name without its ending: "name-version".
+    """Return the two halves of an archive's name without its ending: "name-version", or Eclipse's "name_version".
 
     >>> name_and_version("guava-31.1-jre"), name_and_version("geronimo-annotation-1.3-spec-1.3"), name_and_version("rt")
     (('guava', '31.1-jre'), ('geronimo-annotation-1.3-spec', '1.3'), ('rt', None))
@@ -100,9 +102,10 @@ def name_and_version(file_name: str) -> tuple[str, str | None]:
             not before[:1].isdigit() and not _QUALIFIER.fullmatch(before) and after[:1].isdigit()
             for before, after in zip(parts[at:], parts[at + 1 :], strict=False)
         )
-        if re.match(r"v?\d", parts[at]) and not is_name and "".join(parts[:at]):
+        if re.match(r"\d|v\d+\.", parts[at]) and not is_name and "".join(parts[:at]):
             return "-".join(parts[:at]), "-".join(parts[at:])
-    return file_name, None
+    bundle = _BUNDLE.fullmatch(file_name)
+    return (bundle[1], bundle[2]) if bundle else (file_name, None)
 
 
 def identifier(stated: str | None) -> str | None:

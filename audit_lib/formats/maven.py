@@ -20,6 +20,7 @@ from audit_lib.formats.documents import text
 
 _ENDINGS = ("jar", "war", "ear", "par", "sar", "nar", "kar", "jpi", "hpi", "lpkg")
 _ARCHIVE = re.compile(rf".+\.(?:{'|'.join(_ENDINGS)})", re.IGNORECASE | re.DOTALL)
+_BUNDLED = ".zip"
 _APPLICATIONS = {".war", ".ear", ".sar", ".hpi", ".jpi"}
 _MANIFEST = "META-INF/MANIFEST.MF"
 _POM = re.compile(r"META-INF/maven/([\w.-]+)/([\w.-]+)/pom\.(?:properties|xml)", re.ASCII)
@@ -31,6 +32,7 @@ _MAX_INSIDE_BYTES = 1024**3
 _MAX_INSIDE = 10_000
 _MAX_MEMBERS = 2_000_000
 _MAX_ARTIFACTS = 50_000
+_MAX_LICENSES = 50
 _MAX_TEXT = 1000
 _MAVEN_REPOSITORIES = ("/.m2/repository/", "/maven-repo/")
 _GRADLE_CACHE = "/caches/modules-2/files-2.1/"
@@ -158,7 +160,9 @@ def _stated(data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Membe
                 inside=inside,
                 is_shaded=False,
                 version_from=None if version is None else "pom",
-                licenses=tuple(sorted({name for name in long.get("licenses/license/name", ()) if name})),
+                licenses=tuple(
+                    sorted({name for name in long.get("licenses/license/name", ()) if name})[:_MAX_LICENSES]
+                ),
             )
         )
     return found
@@ -206,7 +210,8 @@ def _unnamed(path: str, fields: Mapping[str, str], *, has_manifest: bool) -> Art
     return Artifact(
         name=name,
         version=version,
-        group=jars.identifier(fields.get("implementation-vendor-id")),
+        # Jenkins' plugins have the other one.
+        group=jars.identifier(fields.get("implementation-vendor-id")) or jars.identifier(fields.get("group-id")),
         inside="",
         is_shaded=False,
         version_from=version_from,
@@ -242,7 +247,17 @@ def _repository_artifact(group: str, name: str, version: str) -> Artifact | None
 
 
 def _extract(path: str, content: bytes) -> bytes | None:
-    found = parse(content, path)
+    if path.endswith(_BUNDLED):
+        # Any archive may hold Java's; it is no artifact itself, and whether it is whole is nobody's question here.
+        try:
+            found = parse(content, path)
+        except DamagedDatabaseError:
+            return None
+        found.artifacts = [one for one in found.artifacts if one.inside]
+        if not found.artifacts:
+            return None
+    else:
+        found = parse(content, path)
     return json.dumps(
         {"artifacts": [asdict(one) for one in found.artifacts], "problems": found.problems}, sort_keys=True
     ).encode()
@@ -331,5 +346,5 @@ FORMAT = Format(
     read=_read,
     files=_files,
     extract=_extract,
-    extract_globs=tuple(f"**/*.{ending}" for ending in _ENDINGS),
+    extract_globs=tuple(f"**/*{ending}" for ending in (*(f".{ending}" for ending in _ENDINGS), _BUNDLED)),
 )

@@ -139,6 +139,40 @@ def test_without_a_pom_the_name_and_then_the_manifest_state_the_version(name, ma
     assert [row[1:] for row in summary({f"opt/{name}.jar": data})] == [expected]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("foo-1.0-SNAPSHOT", ("foo", "1.0-SNAPSHOT")),
+        ("foo-1.0-beta-2", ("foo", "1.0-beta-2")),
+        ("foo-1.0-sources", ("foo", "1.0-sources")),
+        ("log4j-1.2-api-2.19.0", ("log4j-1.2-api", "2.19.0")),
+        ("scala-library_2.13-3.1", ("scala-library_2.13", "3.1")),
+        ("cats-core_2.13", ("cats-core_2.13", None)),
+        ("org.eclipse.osgi_3.18.400.v20230509-2241", ("org.eclipse.osgi", "3.18.400.v20230509-2241")),
+        ("google-api-v3", ("google-api-v3", None)),
+        ("1.0", ("1.0", None)),
+        ("-1.0", ("-1.0", None)),
+    ],
+)
+def test_a_files_name_has_a_version_where_its_last_numbers_begin(name, expected):
+    assert jars.name_and_version(name) == expected
+
+
+def test_a_zip_is_no_artifact_but_may_hold_some():
+    guava = jar({MANIFEST: PLAIN, GUAVA_POM: GUAVA})
+    assert [row[1:] for row in summary({"opt/dist.zip": jar({MANIFEST: PLAIN, "lib/guava.jar": guava})})] == [
+        ("guava", "31.1-jre", "in lib/guava.jar")
+    ]
+    assert summary({"opt/photos.zip": jar({"a.png": b"1"}), "opt/broken.zip": b"PK"}) == []
+
+
+def test_a_plugin_of_jenkins_states_its_group_and_version():
+    stated = b"Manifest-Version: 1.0\nShort-Name: git\nGroup-Id: org.jenkins-ci.plugins\nPlugin-Version: 5.2.1\n"
+    assert [row[:3] for row in summary({"plugins/git.jpi": jar({MANIFEST: stated})})] == [
+        ("org.jenkins-ci.plugins", "git", "5.2.1")
+    ]
+
+
 def test_a_manifest_states_group_and_licence():
     stated = (
         b"Manifest-Version: 1.0\nImplementation-Vendor-Id: org.bouncycastle\nBundle-License: MIT;link=x, Apache-2.0\n"
@@ -374,6 +408,24 @@ def test_debians_java_libraries_give_what_syft_finds(debian_jars):
     jetty = {name for name, _, path in ours if path.startswith("usr/share/java/jetty9-")}
     assert {"jetty-server", "jetty-alpn-client", "http2-hpack"} <= jetty
     assert len(theirs) > 60
+
+
+def test_syft_finds_the_same_in_an_application_of_spring_boot(tmp_path):
+    shop = b"version=2.0\ngroupId=com.acme\nartifactId=shop\n"
+    data = jar(
+        {
+            MANIFEST: PLAIN,
+            "META-INF/maven/com.acme/shop/pom.properties": shop,
+            "BOOT-INF/lib/guava-31.1-jre.jar": jar({MANIFEST: PLAIN, GUAVA_POM: GUAVA}),
+            "BOOT-INF/lib/plain-1.2.jar": jar({MANIFEST: PLAIN, IO_POM: IO}),
+        },
+        method=zipfile.ZIP_STORED,
+    )
+    (tmp_path / "shop-2.0.jar").write_bytes(data)
+    ours = {(one.name, one.version) for one in read({"shop-2.0.jar": data}) if isinstance(one, Found)}
+    theirs = syft.syft_packages(f"dir:{tmp_path}", "java-archive-cataloger")
+    assert ours == {(name, version) for name, version, _ in theirs}
+    assert ours == {("shop", "2.0"), ("guava", "31.1-jre"), ("plain", "1.2"), ("commons-io", "2.11.0")}
 
 
 def test_evidence_is_json_that_states_what_was_found():

@@ -74,8 +74,11 @@ class Inventory:
         self.places.update(found)
 
     def _compare(self, form: Format, after: Mapping[tuple[str, str], Place], number: int, before: Rootfs) -> None:
-        """Note which packages of a format are no longer stated, unless a damaged database hides whether they are."""
-        if any(place.problem for place in after.values()):
+        """Note which packages of a format are no longer stated, unless a damaged database hides whether they are.
+
+        A program that no package manager recorded is not followed: whether one did is known of the final tree only.
+        """
+        if form.only_unrecorded or any(place.problem for place in after.values()):
             return
         present = {key_of(found) for place in after.values() for found in place.packages}
         gone = [

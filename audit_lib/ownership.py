@@ -6,8 +6,11 @@ import posixpath
 from collections.abc import Iterable
 
 from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Format, Found
 from audit_lib.inventory import Inventory
+
+_DISTRIBUTIONS = frozenset(form.name for form in FORMATS if form.is_distribution)
 
 
 class Ownership:
@@ -26,6 +29,10 @@ class Ownership:
         below: dict[str, list[tuple[Format, Found]]] = {}
         places = sorted(inventory.places.values(), key=lambda place: not place.form.is_distribution)
         for place in places:
+            if place.form.only_unrecorded:
+                place.packages = [found for found in place.packages if not self._is_recorded(found)]
+                if not place.packages and not place.broken and place.problem is None:
+                    del inventory.places[place.form.name, place.path]
             for found in place.packages:
                 try:
                     claimed = place.form.files(self.rootfs, found)
@@ -49,6 +56,12 @@ class Ownership:
         row = self._rows.get(found.path)
         owner = None if row is None or form.is_distribution else self.owners[row]
         return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
+
+    def _is_recorded(self, found: Found) -> bool:
+        """Tell whether a distribution's package owns the file in which a program was recognised."""
+        row = self._rows.get(found.path)
+        owner = None if row is None else self.owners[row]
+        return owner is not None and owner[0] in _DISTRIBUTIONS
 
     def _rows_of(self, paths: Iterable[str], folders: dict[str, str | None]) -> set[int]:
         rows = set()

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from audit_lib.formats import alpm, apk, cargo, composer, conda, deb, gem, golang, maven, npm, nuget, opkg, pypi
+from audit_lib.formats import (
+    alpm,
+    apk,
+    cargo,
+    composer,
+    conda,
+    deb,
+    gem,
+    generic,
+    golang,
+    maven,
+    npm,
+    nuget,
+    opkg,
+    pypi,
+)
 from audit_lib.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
@@ -19,4 +34,5 @@ FORMATS: tuple[Format, ...] = (
     nuget.FORMAT,
     golang.FORMAT,
     cargo.FORMAT,
+    generic.FORMAT,
 )

@@ -74,6 +74,7 @@ class Format:
     `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
     when its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
+    `only_unrecorded`: a package whose file a distribution's package owns is left out, since that one says it better.
     """
 
     name: str
@@ -86,3 +87,4 @@ class Format:
     extract: Callable[[str, bytes], bytes | None] | None = None
     extract_globs: tuple[str, ...] = ()
     extract_magic: bytes | None = None
+    only_unrecorded: bool = False

@@ -1,0 +1,237 @@
+"""generic, programs that no package manager recorded: told by the version that they themselves print, found in the file.
+
+Official images carry their runtime this way: built from source into /usr/local, outside of the distribution's database.
+Source: the programs' own sources, named beside each rule (where `--version` gets its text from).
+What is found is a version string in a file of the right name, so `detail` says so; a file that a distribution's package
+owns is left out, since that package says better what it is (`only_unrecorded`).
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.globs import pattern
+
+_NUMBER = rb"\d{1,4}\.\d{1,5}(?:\.\d{1,5}){0,2}"
+_WINDOW = 200
+_MAX_TRIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one program is recognised: files of these names, in them a text around `needle` that `version` matches.
+
+    `needle` is searched for first, since that is ten times as fast as a regular expression; `before` bytes in front of it belong to
+    what `version` has to match, whose first group is the version. `is_library` rows give way to those of the program itself.
+    """
+
+    name: str
+    globs: tuple[str, ...]
+    needle: bytes
+    version: bytes
+    before: int = 0
+    is_library: bool = False
+
+
+RULES = (
+    # Include/patchlevel.h: PY_VERSION, a constant of its own; the file's name says which minor version to look for
+    Rule(
+        "python",
+        ("**/python2.?", "**/python3.?", "**/python3.??"),
+        b"\0{minor}.",
+        rb"\0({minor}\.\d{1,3}[abrc\d+]{0,6})\0",
+    ),
+    Rule("python", ("**/libpython*.so*",), b"\0{minor}.", rb"\0({minor}\.\d{1,3}[abrc\d+]{0,6})\0", is_library=True),
+    # pypy/module/sys/version.py
+    Rule("pypy", ("**/pypy", "**/pypy3*", "**/libpypy*.so*"), b"[PyPy ", rb"\[PyPy (" + _NUMBER + rb")"),
+    # src/node.cc: the default user agent
+    Rule("node", ("**/node", "**/nodejs", "**/libnode.so*"), b"node.js/v", rb"node\.js/v(\d+\.\d+\.\d+)"),
+    # src/cmd/dist: the file VERSION of the tree
+    Rule("go", ("**/go/VERSION", "**/go-*/VERSION"), b"", rb"\Ago(\d+\.\d+(?:\.\d+)?(?:(?:rc|beta)\d+)?)"),
+    # make/RunTimeVersion: FULL_VERSION in the launcher, behind the names of the launcher
+    Rule("java/jre", ("**/bin/java",), b"java\0", rb"java\0[^\0]{0,40}\0{1,8}(?:\d+\.\d+\0{1,8})?(\d[\w.+-]{2,60})\0"),
+    # what `ruby --version` prints, with its patch level (version.c)
+    Rule("ruby", ("**/ruby", "**/ruby?.?"), b"ruby ", rb"ruby (\d\.\d{1,2}\.\d{1,2}(?:p\d+)?) \("),
+    Rule("ruby", ("**/libruby*.so*",), b"ruby ", rb"ruby (\d\.\d{1,2}\.\d{1,2}(?:p\d+)?) \(", is_library=True),
+    # main/main.c: SAPI_PHP_VERSION_HEADER
+    Rule(
+        "php-cli",
+        ("**/php", "**/php?.?"),
+        b"X-Powered-By: PHP/",
+        rb"X-Powered-By: PHP/(\d+\.\d+\.\d+(?:alpha|beta|RC)?\d*)",
+    ),
+    Rule(
+        "php-fpm", ("**/php-fpm*",), b"X-Powered-By: PHP/", rb"X-Powered-By: PHP/(\d+\.\d+\.\d+(?:alpha|beta|RC)?\d*)"
+    ),
+    Rule(
+        "libphp", ("**/libphp*.so",), b"X-Powered-By: PHP/", rb"X-Powered-By: PHP/(\d+\.\d+\.\d+(?:alpha|beta|RC)?\d*)"
+    ),
+    # perl.c: the library folder of its own version, compiled in
+    Rule("perl", ("**/perl", "**/perl5.*.*"), b"/perl5/", rb"/perl5/(5\.\d{1,2}\.\d{1,2})\b"),
+    Rule("perl", ("**/perl", "**/perl5.*.*"), b"/perl/5.", rb"/perl/(5\.\d{1,2}\.\d{1,2})\b"),
+    # include/openssl/opensslv.h: OPENSSL_VERSION_TEXT
+    Rule(
+        "openssl",
+        ("**/bin/openssl",),
+        b"OpenSSL ",
+        rb"OpenSSL (\d\.\d\.\d{1,2}(?:[a-z]{1,2}|-(?:alpha|beta|rc)\d+)?) +\d{1,2} \w{3} \d{4}",
+    ),
+    Rule(
+        "openssl",
+        ("**/libcrypto.so*",),
+        b"OpenSSL ",
+        rb"OpenSSL (\d\.\d\.\d{1,2}(?:[a-z]{1,2}|-(?:alpha|beta|rc)\d+)?) +\d{1,2} \w{3} \d{4}",
+        is_library=True,
+    ),
+    # libbb/messages.c
+    Rule("busybox", ("**/busybox",), b"BusyBox v", rb"BusyBox v(\d+\.\d+\.\d+)"),
+    # src/core/nginx.c
+    Rule(
+        "nginx",
+        ("**/nginx", "**/nginx-debug", "**/openresty"),
+        b"nginx version: ",
+        rb"nginx version: [\w-]+/(\d+\.\d+\.\d+(?:\.\d+)?)",
+    ),
+    # include/ap_release.h: AP_SERVER_BASEVERSION
+    Rule("httpd", ("**/httpd", "**/apache2"), b"Apache/", rb"Apache/(2\.\d+\.\d+)"),
+    # src/release.c: version, build host and time, whether the sources were changed, and the commit, one after the other
+    Rule(
+        "redis",
+        ("**/redis-server", "**/redis-check-rdb"),
+        b"",
+        rb"(\d{1,2}\.\d{1,2}\.\d{1,2})(?:[A-Za-z][\w.-]{0,63}-)?\d{10}[01][0-9a-f]{8}\0",
+    ),
+    # what configure makes PG_VERSION_STR of
+    Rule(
+        "postgresql", ("**/postgres",), b"PostgreSQL ", rb"PostgreSQL (\d+(?:\.\d+){1,2}(?:(?:alpha|beta|rc)\d+)?)[ \0]"
+    ),
+    # src/tool_version.h, lib/version.c
+    Rule("curl", ("**/curl",), b"curl", rb"curl[ /](\d+\.\d+\.\d+)"),
+    Rule(
+        "curl", ("**/libcurl.so*", "**/libcurl-gnutls.so*"), b"libcurl/", rb"libcurl/(\d+\.\d+\.\d+)", is_library=True
+    ),
+    # what version.c leaves for what(1)
+    Rule("bash", ("**/bash",), b"@(#)Bash version ", rb"@\(#\)Bash version (\d+\.\d+\.\d+)"),
+    # memcached.c: usage() prints PACKAGE " " VERSION
+    Rule("memcached", ("**/memcached",), b"memcached ", rb"memcached (\d+\.\d+\.\d+)"),
+    # sql/mysqld.cc: server_version
+    Rule(
+        "mariadb",
+        ("**/mariadb", "**/mariadbd", "**/mysqld"),
+        b"-MariaDB",
+        rb"(?:\A|[^\d.])(\d+\.\d+\.\d+)-MariaDB",
+        before=14,
+    ),
+    Rule("mysql", ("**/mysql", "**/mysqld"), b"/mysql-", rb"/mysql-(\d+\.\d+\.\d+)"),
+    # include/haproxy/version.h
+    Rule(
+        "haproxy",
+        ("**/haproxy",),
+        b", released 2",
+        rb" version (\d+\.\d+(?:\.\d+|-dev\d+))[^\0\n]{0,40}, released",
+        before=80,
+    ),
+    # src/configfile-glue, PACKAGE_DESC
+    Rule("lighttpd", ("**/lighttpd",), b"lighttpd/", rb"lighttpd/(\d+\.\d+\.\d+)"),
+    # library/std: the producer of its debug information
+    Rule("rust", ("**/libstd-*.so", "**/librustc_driver-*.so"), b"rustc version ", rb"rustc version (\d+\.\d+\.\d+)"),
+    # erts: the file OTP_VERSION of a release
+    Rule("erlang", ("**/releases/*/OTP_VERSION",), b"", rb"\A(\d+\.\d+(?:\.\d+){0,3})\s*\Z"),
+    # wp-includes/version.php
+    Rule("wordpress", ("**/wp-includes/version.php",), b"$wp_version", rb"\$wp_version\s*=\s*'(\d+\.\d+(?:\.\d+)?)'"),
+)
+_MINOR = re.compile(r"(?:lib)?python(\d\.\d{1,2})")
+
+
+def parse(data: bytes, path: str) -> list[tuple[str, str, bool]]:
+    r"""Return (name, version, whether it is a library) for each program that a file of this path is recognised as.
+
+    >>> parse(b"\x7fELF @(#)Bash version 5.2.15(1) release GNU", "opt/bin/bash")
+    [('bash', '5.2.15', False)]
+    >>> parse(b"#!/bin/sh", "opt/bin/bash")
+    []
+    """
+    found: list[tuple[str, str, bool]] = []
+    for rule in RULES:
+        if any(pattern(glob).fullmatch(path) for glob in rule.globs):
+            version = _version(rule, data, path)
+            if version is not None and not any(name == rule.name for name, _, _ in found):
+                found.append((rule.name, version, rule.is_library))
+    return found
+
+
+def _version(rule: Rule, data: bytes, path: str) -> str | None:
+    needle, expression = rule.needle, rule.version
+    if b"{minor}" in needle:
+        minor = _MINOR.match(posixpath.basename(path))
+        if minor is None:
+            return None
+        needle = needle.replace(b"{minor}", minor[1].encode())
+        expression = expression.replace(b"{minor}", re.escape(minor[1]).encode())
+    if not needle:
+        match = re.search(expression, data)
+        return match[1].decode() if match else None
+    place = data.find(needle)
+    for _ in range(_MAX_TRIES):
+        if place < 0:
+            return None
+        match = re.match(
+            rb"(?s:.*?)" + expression if rule.before else expression,
+            data[max(place - rule.before, 0) : place + _WINDOW],
+        )
+        if match:
+            return match[1].decode()
+        place = data.find(needle, place + 1)
+    return None
+
+
+def _extract(path: str, content: bytes) -> bytes | None:
+    found = parse(content, path)
+    return json.dumps(found).encode() if found else None
+
+
+def _places(tree: Tree) -> Sequence[str]:
+    evidence = {path: json.loads(found) for path, found in tree.evidence(FORMAT.name).items()}
+    programs = {(name, version) for found in evidence.values() for name, version, is_library in found if not is_library}
+    # A library of the very version that stands as a program is part of it.
+    return [
+        path
+        for path, found in evidence.items()
+        if any(not is_library or (name, version) not in programs for name, version, is_library in found)
+    ]
+
+
+def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
+    for name, version, is_library in json.loads(tree.evidence(FORMAT.name)[place]):
+        folder = name.rpartition("/")[0]
+        kind = "library" if is_library else "program"
+        yield Found(
+            name=name,
+            version=version,
+            path=place,
+            namespace=folder or None,
+            detail=f"told by the version string in this {kind}; no package manager recorded it",
+        )
+
+
+def _files(tree: Tree, found: Found) -> Iterable[str] | None:
+    del tree
+    return [found.path]
+
+
+FORMAT = Format(
+    name="generic",
+    globs=(),
+    expected=(),
+    places=_places,
+    read=_read,
+    files=_files,
+    extract=_extract,
+    extract_globs=tuple(sorted({glob for rule in RULES for glob in rule.globs})),
+    only_unrecorded=True,
+)

@@ -62,7 +62,7 @@ SEAMS = {
     "formats.gem": Seam(("errors", "formats.base", "formats.documents")),
     "formats.composer": Seam(("errors", "formats.base", "formats.documents")),
     "formats.conda": Seam(("errors", "formats.base", "formats.documents")),
-    "formats.nuget": Seam(("errors", "formats.base", "formats.documents")),
+    "formats.nuget": Seam(("errors", "formats.base", "formats.documents", "formats.pe")),
     "formats.maven": Seam(("errors", "formats.base", "formats.documents", "formats.jars", "formats.zips")),
     "formats.*": Seam(("errors", "formats.base", "formats.globs"), ("license_expression", "packageurl")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),

@@ -95,6 +95,9 @@ def name_and_version(file_name: str) -> tuple[str, str | None]:
     >>> name_and_version("guava-31.1-jre"), name_and_version("geronimo-annotation-1.3-spec-1.3"), name_and_version("rt")
     (('guava', '31.1-jre'), ('geronimo-annotation-1.3-spec', '1.3'), ('rt', None))
     """
+    bundle = _BUNDLE.fullmatch(file_name)
+    if bundle:
+        return bundle[1], bundle[2]
     parts = file_name.split("-")
     for at in range(1, len(parts)):
         # A word with a number after it means that the version has not begun: `log4j-1.2-api-2.19.0`.
@@ -104,8 +107,7 @@ def name_and_version(file_name: str) -> tuple[str, str | None]:
         )
         if re.match(r"\d|v\d+\.", parts[at]) and not is_name and "".join(parts[:at]):
             return "-".join(parts[:at]), "-".join(parts[at:])
-    bundle = _BUNDLE.fullmatch(file_name)
-    return (bundle[1], bundle[2]) if bundle else (file_name, None)
+    return file_name, None
 
 
 def identifier(stated: str | None) -> str | None:

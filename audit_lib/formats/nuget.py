@@ -1,22 +1,31 @@
-"""nuget, the packages of .NET applications and of .NET itself: the *.deps.json that a build leaves beside them.
+"""nuget, the packages of .NET applications and of .NET itself: the *.deps.json beside them, and assemblies that none names.
 
 Sources: .NET's documentation of the "runtime configuration files" (.deps.json: `libraries`, `targets`, their assets `runtime`,
-`native`, `resources`, `runtimeTargets`) and of its host ("assembly conflict resolution", the probing of assets).
+`native`, `resources`, `runtimeTargets`) and of its host ("assembly conflict resolution", the probing of assets), and of the
+SDK's properties of assemblies (`InformationalVersion`). `pe` has those of the files.
 """
 
 from __future__ import annotations
 
+import json
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats import pe
 from audit_lib.formats.base import Broken, Format, Found, Tree
 from audit_lib.formats.documents import parse_object, text
 
 _GLOB = "**/*.deps.json"
+_ASSEMBLIES = ("**/*.dll", "**/*.exe")
+_TRANSLATIONS = ".resources.dll"
+# What the SDK writes as ProductVersion: the package's version, "+" and the commit.
+_VERSION = re.compile(r"(\d+(?:\.\d+)+(?:-[0-9A-Za-z.-]+)?)(?:\+.*)?")
+_ALONE = "an assembly that no .deps.json names, by its own version"
 _ASSETS = ("runtime", "native", "resources", "runtimeTargets")
 _DETAILS = {
     "package": None,
@@ -74,8 +83,31 @@ def _assets(targets: Any) -> Mapping[str, set[str]]:
     return found
 
 
+def _extract(path: str, content: bytes) -> bytes | None:
+    """Return the strings of an assembly's version information as JSON, None for what is no .NET assembly."""
+    strings = None if path.endswith(_TRANSLATIONS) else pe.assembly_strings(content, path)
+    wanted = ("OriginalFilename", "ProductVersion", "FileVersion")
+    return None if strings is None else json.dumps({key: strings[key] for key in wanted if key in strings}).encode()
+
+
 def _places(tree: Tree) -> Sequence[str]:
-    return sorted({posixpath.dirname(path) or path for path in tree.glob(_GLOB)})
+    return sorted({posixpath.dirname(path) or path for path in (*tree.glob(_GLOB), *_alone(tree))})
+
+
+def _alone(tree: Tree) -> Mapping[str, bytes]:
+    """Return the assemblies that no .deps.json names as an asset, by path."""
+    assemblies = tree.evidence(FORMAT.name)
+    if not assemblies:
+        return {}
+    named: set[str] = set()
+    for path in tree.glob(_GLOB):
+        try:
+            libraries = _libraries(tree.read(path) or b"", path)
+        except DamagedDatabaseError:
+            continue
+        for library in libraries:
+            named.update(_owned(library, path))
+    return {path: found for path, found in assemblies.items() if path not in named}
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
@@ -83,12 +115,23 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
         if (posixpath.dirname(path) or path) != place:
             continue
         try:
-            libraries = parse(tree.read(path) or b"", path)
+            libraries = _libraries(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
             yield Broken(path, error.problem)
             continue
         for library in libraries:
             yield Found(name=library.name, version=library.version, path=path, detail=_detail(library))
+    for path, evidence in _alone(tree).items():
+        if (posixpath.dirname(path) or path) == place:
+            yield _assembly(json.loads(evidence), path)
+
+
+def _assembly(strings: Mapping[str, str], path: str) -> Found:
+    names = (strings.get("OriginalFilename", ""), posixpath.basename(path))
+    stems = [text(posixpath.splitext(name)[0]) for name in names if "/" not in name]
+    stated = [_VERSION.fullmatch(strings.get(key, "")) for key in ("ProductVersion", "FileVersion")]
+    version = next((match[1] for match in stated if match), None)
+    return Found(name=next((stem for stem in stems if stem), "?"), version=version, path=path, detail=_ALONE)
 
 
 def _detail(library: Library) -> str | None:
@@ -98,20 +141,30 @@ def _detail(library: Library) -> str | None:
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
-    library = _by_key(tree.read(found.path) or b"", found.path).get((found.name, found.version))
-    folder = posixpath.dirname(found.path)
+    if found.detail == _ALONE:
+        return [found.path]
+    for library in _libraries(tree.read(found.path) or b"", found.path):
+        if (library.name, library.version) == (found.name, found.version):
+            return sorted(_owned(library, found.path))
+    return []
+
+
+def _owned(library: Library, path: str) -> set[str]:
+    """Return where the assets of a library may lie, by the path of the .deps.json that states them."""
+    folder = posixpath.dirname(path)
     paths: set[str] = set()
-    for asset in library.assets if library else ():
+    for asset in library.assets:
         # Publishing puts assets beside the application: by name, translations in a folder of their language, those
         # for one of several platforms (runtimes/…) as the package has them.
         parts = [part for part in asset.split("/") if part not in {"", ".", ".."}]
         paths.update(posixpath.join(folder, *parts[-count:]) for count in {1, 2, len(parts)} if len(parts) >= count > 0)
-    return sorted(paths)
+    return paths
 
 
-@lru_cache(maxsize=1)
-def _by_key(data: bytes, path: str) -> dict[tuple[str, str | None], Library]:
-    return {(library.name, library.version): library for library in parse(data, path)}
+# An SDK has some thirty of them, which are asked for once for each place and package.
+@lru_cache(maxsize=128)
+def _libraries(data: bytes, path: str) -> tuple[Library, ...]:
+    return tuple(parse(data, path))
 
 
 FORMAT = Format(
@@ -121,4 +174,6 @@ FORMAT = Format(
     places=_places,
     read=_read,
     files=_files,
+    extract=_extract,
+    extract_globs=_ASSEMBLIES,
 )

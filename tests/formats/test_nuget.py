@@ -302,7 +302,8 @@ def test_syft_finds_the_same_libraries(tmp_path: Path):
 
 
 def test_syft_names_the_same_assemblies(tmp_path: Path):
-    data = assembly({**LOG, "FileDescription": "Log", "InternalName": "Log.dll"})
+    names = {"ProductName": "Log", "FileDescription": "Log", "InternalName": "Log.dll", "CompanyName": "X"}
+    data = assembly({**LOG, **names})
     (tmp_path / "Log.dll").write_bytes(data)
     theirs = syft.syft_packages(f"dir:{tmp_path}", "dotnet-portable-executable-cataloger")
     # Syft keeps the commit behind the version, and takes FileVersion where it is the greater: of .NET 3.1.23's own files

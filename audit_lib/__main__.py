@@ -25,7 +25,7 @@ from audit_lib.sources import SOURCES
 
 _WRONG_INPUT = 2
 _INTERRUPTED = 130
-# malloc.h: M_MMAP_THRESHOLD
+# as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
 AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from audit_lib.errors import DamagedDatabaseError
@@ -39,10 +39,14 @@ _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module as the linker recorded it: the one that was built in, where another replaced it. None is "not stated"."""
+    """A module as the linker recorded it: the one that was built in, where another replaced it. None is "not stated".
+
+    `detail` says what it replaces.
+    """
 
     path: str
     version: str | None
+    detail: str | None = None
 
 
 @dataclass(slots=True)
@@ -61,7 +65,7 @@ def parse(info: str, path: str) -> BuildInfo:
     since what lay in that folder is not known. Raises `DamagedDatabaseError` with the line where a module has no path.
 
     >>> parse("path\ta.org/x/cmd\nmod\ta.org/x\tv1.2.3\th1:…\ndep\tb.org/y\tv2.0.0\n", "bin/x").modules
-    [Module(path='b.org/y', version='v2.0.0')]
+    [Module(path='b.org/y', version='v2.0.0', detail=None)]
     """
     found = BuildInfo()
     for number, line in enumerate(info.split("\n"), start=1):
@@ -76,8 +80,14 @@ def parse(info: str, path: str) -> BuildInfo:
             if not found.modules:
                 raise DamagedDatabaseError(path, number, "a replacement ('=>') of no module")
             other = _module(rest, path, number)
+            replaced = found.modules[-1]
+            named = " ".join(filter(None, (replaced.path, replaced.version)))
             is_local = other.path.startswith((".", "/"))
-            found.modules[-1] = Module(found.modules[-1].path, None) if is_local else other
+            found.modules[-1] = (
+                Module(replaced.path, None, f"replaces {named} by the folder {other.path}")
+                if is_local
+                else replace(other, detail=f"replaces {named}")
+            )
         elif kind == "build":
             key, _, value = rest.partition("=")
             found.settings[key] = _unquoted(value)
@@ -244,12 +254,16 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
     modules = list(found.modules)
     if found.main is not None:
         version = found.main.version or main_version(found.settings, evidence["constant"])
-        modules.append(Module(found.main.path, version))
+        guessed = version is not None and found.main.version is None
+        detail = "its version is not stated as such: told by the linker's settings, a constant or the commit"
+        modules.append(Module(found.main.path, version, detail if guessed else None))
     release = re.search(r"go\d\S*", evidence["go"])
     modules.append(Module("stdlib", release[0] if release else None))
     for module in sorted(modules, key=lambda module: (module.path, module.version or "")):
         folder = module.path.rpartition("/")[0]
-        yield Found(name=module.path, version=module.version, path=place, namespace=folder or None)
+        yield Found(
+            name=module.path, version=module.version, path=place, namespace=folder or None, detail=module.detail
+        )
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:

@@ -73,6 +73,14 @@ def test_main_module_dependencies_replacements_and_the_standard_library():
     assert versions(binary(in_line())) == EXPECTED
 
 
+def test_a_replacement_says_what_it_replaces():
+    details = {found.name: found.detail for found in packages(binary(in_line())) if found.detail}
+    assert details == {
+        "github.com/new/c": "replaces github.com/old/c v1.0.0",
+        "github.com/d/d": "replaces github.com/d/d v2.0.0 by the folder ./local",
+    }
+
+
 def test_a_stripped_binary_is_searched_in_its_writable_segment():
     assert versions(binary(in_line(), stripped=True)) == EXPECTED
 
@@ -99,7 +107,10 @@ def test_a_binary_that_states_no_module_has_the_standard_library():
 
 def test_a_version_given_to_the_linker_stands_for_devel():
     info = 'path\tx.org/a\nmod\tx.org/a\t(devel)\nbuild\t-ldflags="-s -w -X main.version=2.3.4"\n'
-    assert versions(binary(in_line(info)))["x.org/a"] == "v2.3.4"
+    content = binary(in_line(info))
+    assert versions(content)["x.org/a"] == "v2.3.4"
+    told = "its version is not stated as such: told by the linker's settings, a constant or the commit"
+    assert [found.detail for found in packages(content)] == [None, told]
 
 
 def test_an_executable_that_is_not_go_is_nothing():

@@ -57,6 +57,7 @@ SEAMS = {
     "formats.elf": Seam(),
     "formats.golang": Seam(("errors", "formats.base", "formats.elf")),
     "formats.cargo": Seam(("errors", "formats.base", "formats.documents", "formats.elf")),
+    "formats.generic": Seam(("formats.base", "formats.elf", "formats.globs")),
     "formats.deb": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.opkg": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.gem": Seam(("errors", "formats.base", "formats.documents")),

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from audit_lib.formats import elf
 from audit_lib.formats.base import Broken, Format, Found, Tree
 from audit_lib.formats.globs import pattern
 
@@ -28,6 +29,7 @@ class Rule:
 
     `needle` is searched for first, since that is ten times as fast as a regular expression; `before` bytes in front of it belong to
     what `version` has to match, whose first group is the version. `is_library` rows give way to those of the program itself.
+    `is_text`: the file is a text; all others are executables (ELF), and a script of that name is not the program.
     """
 
     name: str
@@ -36,13 +38,16 @@ class Rule:
     version: bytes
     before: int = 0
     is_library: bool = False
+    is_text: bool = False
 
+
+_GCC = ("**/gcc", "**/gcc-??", "**/x86_64-*-gcc*", "**/aarch64-*-gcc*")
 
 RULES = (
     # Include/patchlevel.h: PY_VERSION, a constant of its own; the file's name says which minor version to look for
     Rule(
         "python",
-        ("**/python2.?", "**/python3.?", "**/python3.??"),
+        ("**/python", "**/python?", "**/python2.?", "**/python3.?", "**/python3.??"),
         b"\0{minor}.",
         rb"\0({minor}\.\d{1,3}[abrc\d+]{0,6})\0",
     ),
@@ -52,9 +57,12 @@ RULES = (
     # src/node.cc: the default user agent
     Rule("node", ("**/node", "**/nodejs", "**/libnode.so*"), b"node.js/v", rb"node\.js/v(\d+\.\d+\.\d+)"),
     # src/cmd/dist: the file VERSION of the tree
-    Rule("go", ("**/go/VERSION", "**/go-*/VERSION"), b"", rb"\Ago(\d+\.\d+(?:\.\d+)?(?:(?:rc|beta)\d+)?)"),
+    Rule(
+        "go", ("**/go/VERSION", "**/go-*/VERSION"), b"", rb"\Ago(\d+\.\d+(?:\.\d+)?(?:(?:rc|beta)\d+)?)", is_text=True
+    ),
     # make/RunTimeVersion: FULL_VERSION in the launcher, behind the names of the launcher
     Rule("java/jre", ("**/bin/java",), b"java\0", rb"java\0[^\0]{0,40}\0{1,8}(?:\d+\.\d+\0{1,8})?(\d[\w.+-]{2,60})\0"),
+    Rule("java/jdk", ("**/bin/jdb",), b"java\0", rb"java\0[^\0]{0,40}\0{1,8}(?:\d+\.\d+\0{1,8})?(\d[\w.+-]{2,60})\0"),
     # what `ruby --version` prints, with its patch level (version.c)
     Rule("ruby", ("**/ruby", "**/ruby?.?"), b"ruby ", rb"ruby (\d\.\d{1,2}\.\d{1,2}(?:p\d+)?) \("),
     Rule("ruby", ("**/libruby*.so*",), b"ruby ", rb"ruby (\d\.\d{1,2}\.\d{1,2}(?:p\d+)?) \(", is_library=True),
@@ -83,7 +91,7 @@ RULES = (
     ),
     Rule(
         "openssl",
-        ("**/libcrypto.so*",),
+        ("**/libcrypto*.so*",),
         b"OpenSSL ",
         rb"OpenSSL (\d\.\d\.\d{1,2}(?:[a-z]{1,2}|-(?:alpha|beta|rc)\d+)?) +\d{1,2} \w{3} \d{4}",
         is_library=True,
@@ -93,7 +101,7 @@ RULES = (
     # src/core/nginx.c
     Rule(
         "nginx",
-        ("**/nginx", "**/nginx-debug", "**/openresty"),
+        ("**/nginx", "**/nginx-debug"),
         b"nginx version: ",
         rb"nginx version: [\w-]+/(\d+\.\d+\.\d+(?:\.\d+)?)",
     ),
@@ -112,9 +120,7 @@ RULES = (
     ),
     # src/tool_version.h, lib/version.c
     Rule("curl", ("**/curl",), b"curl", rb"curl[ /](\d+\.\d+\.\d+)"),
-    Rule(
-        "curl", ("**/libcurl.so*", "**/libcurl-gnutls.so*"), b"libcurl/", rb"libcurl/(\d+\.\d+\.\d+)", is_library=True
-    ),
+    Rule("curl", ("**/libcurl*.so*",), b"libcurl/", rb"libcurl/(\d+\.\d+\.\d+)", is_library=True),
     # what version.c leaves for what(1)
     Rule("bash", ("**/bash",), b"@(#)Bash version ", rb"@\(#\)Bash version (\d+\.\d+\.\d+)"),
     # memcached.c: usage() prints PACKAGE " " VERSION
@@ -140,12 +146,84 @@ RULES = (
     Rule("lighttpd", ("**/lighttpd",), b"lighttpd/", rb"lighttpd/(\d+\.\d+\.\d+)"),
     # library/std: the producer of its debug information
     Rule("rust", ("**/libstd-*.so", "**/librustc_driver-*.so"), b"rustc version ", rb"rustc version (\d+\.\d+\.\d+)"),
+    # Debian's has no debug information, and the folder of its sources in each message
+    Rule("rust", ("**/libstd-*.so",), b"/rustc-", rb"/rustc-(\d+\.\d+\.\d+)/library/"),
     # erts: the file OTP_VERSION of a release
-    Rule("erlang", ("**/releases/*/OTP_VERSION",), b"", rb"\A(\d+\.\d+(?:\.\d+){0,3})\s*\Z"),
+    Rule("erlang", ("**/releases/*/OTP_VERSION",), b"", rb"\A(\d+\.\d+(?:\.\d+){0,3})\s*\Z", is_text=True),
+    # proftpd's include/version.h; util-linux's include/c.h
+    Rule("proftpd", ("**/proftpd",), b"ProFTPD Version ", rb"ProFTPD Version (\d\.\d\.\d{1,2}[a-z]?(?:rc\d)?)"),
+    Rule("util-linux", ("**/getopt",), b"util-linux ", rb"util-linux (\d\.\d{1,2}(?:\.\d{1,2})?)\0"),
+    # a constant of its own, in programs that link little else
+    Rule("gzip", ("**/gzip",), b"\x001.", rb"\0(1\.\d{1,2})\0"),
+    Rule("jq", ("**/jq",), b"\x001.", rb"\0(1\.[3-9](?:\.\d{1,2})?)\0"),
+    Rule("zstd", ("**/zstd",), b"\0v1.", rb"\0v(1\.\d\.\d{1,2})\0"),
+    Rule("xz", ("**/xz",), b"XZ Utils) ", rb"XZ Utils\) (\d\.\d{1,2}\.\d{1,2})"),
+    # gcc/version.c, gcc/gcc.c: what -v prints; the compiler's own mark in what it made of itself
+    Rule("gcc", _GCC, b"\0gcc version ", rb"\0(\d+\.\d+\.\d+)\0[^\0]{0,80}\0gcc version", before=110),
+    Rule("gcc", _GCC, b"GCC: (GNU) ", rb"GCC: \(GNU\) (\d+\.\d+\.\d+)\0"),
+    # what git, sshd, squid, varnishd and mosquitto say of themselves to their peers
+    Rule("git", ("**/bin/git",), b"git/", rb"git/(\d+\.\d+\.\d+)"),
+    Rule("openssh", ("**/sshd",), b"OpenSSH_", rb"OpenSSH_(\d{1,2}\.\d{1,2}(?:\.\d{1,2})?p\d{1,2})"),
+    Rule("squid", ("**/squid",), b"squid/", rb"squid/(\d{1,2}\.\d{1,2}(?:\.\d{1,2})?)\0"),
+    Rule("varnish", ("**/varnishd",), b"varnish-", rb"varnish-(\d+\.\d+\.\d+) revision"),
+    Rule("mosquitto", ("**/mosquitto",), b"\0mosquitto version ", rb"\0(\d+\.\d+\.\d+)\0mosquitto version", before=16),
+    # what lua.h puts together as its copyright
+    Rule("lua", ("**/lua", "**/lua5.?"), b"Lua 5.", rb"Lua (5\.\d\.\d{1,2})  Copyright"),
+    Rule("lua", ("**/liblua*.so*",), b"Lua 5.", rb"Lua (5\.\d\.\d{1,2})  Copyright", is_library=True),
+    # the C library itself, where nothing else tells: csu/version.c; musl's VERSION
+    Rule("glibc", ("**/libc.so.6", "**/libc-2.*.so"), b" release version 2.", rb" release version (2\.\d{1,3})"),
+    Rule("musl", ("**/ld-musl-*.so.1",), b"\x001.", rb"\0(1\.\d\.\d{1,2})\0"),
+    # libraries that wheels and tarballs carry beside what needs them: sqlite3.c, deflate.c, xmlparse.c
+    Rule("sqlite", ("**/libsqlite3*.so*",), b"\x003.", rb"\0(3\.\d{1,2}\.\d{1,2})\0", is_library=True),
+    Rule("sqlite", ("**/sqlite3",), b"\x003.", rb"\0(3\.\d{1,2}\.\d{1,2})\0"),
+    Rule(
+        "zlib",
+        ("**/libz.so*", "**/libz-*.so*"),
+        b" deflate 1.",
+        rb" deflate (1\.\d{1,2}(?:\.\d{1,2}){0,2}) Copyright",
+        is_library=True,
+    ),
+    Rule("expat", ("**/libexpat*.so*",), b"expat_2.", rb"expat_(2\.\d{1,2}\.\d{1,2})\0", is_library=True),
+    # deno's and bun's user agents
+    Rule("deno", ("**/deno",), b"Deno/", rb"Deno/(\d+\.\d+\.\d+)"),
+    Rule("bun", ("**/bun",), b"Bun/", rb"Bun/(\d+\.\d+\.\d+)"),
+    # the file release of a Java runtime, where its launcher says nothing (it gives way to the launcher)
+    Rule(
+        "java/jre",
+        ("**/release",),
+        b"JAVA_RUNTIME_VERSION=",
+        rb'JAVA_RUNTIME_VERSION="([\w.+-]{1,60})"',
+        is_library=True,
+        is_text=True,
+    ),
+    Rule(
+        "java/jre", ("**/release",), b"JAVA_VERSION=", rb'JAVA_VERSION="([\w.+-]{1,60})"', is_library=True, is_text=True
+    ),
+    # core/lib/Drupal.php
+    Rule(
+        "drupal",
+        ("**/core/lib/Drupal.php",),
+        b"const VERSION = ",
+        rb"const VERSION = '(\d+\.\d+\.\d+[\w.-]{0,20})'",
+        is_text=True,
+    ),
     # wp-includes/version.php
-    Rule("wordpress", ("**/wp-includes/version.php",), b"$wp_version", rb"\$wp_version\s*=\s*'(\d+\.\d+(?:\.\d+)?)'"),
+    Rule(
+        "wordpress",
+        ("**/wp-includes/version.php",),
+        b"$wp_version",
+        rb"\$wp_version\s*=\s*'(\d+\.\d+(?:\.\d+)?)'",
+        is_text=True,
+    ),
 )
+# Few of many: each executable of an image is asked about.
+_BY_BEGINNING = {
+    beginning: tuple(rule for rule in RULES if beginning in {posixpath.basename(glob)[:2] for glob in rule.globs})
+    for beginning in {posixpath.basename(glob)[:2] for rule in RULES for glob in rule.globs}
+}
 _MINOR = re.compile(r"(?:lib)?python(\d\.\d{1,2})")
+# PEP 3147
+_TAG = re.compile(rb"cpython-(3)(\d{1,2})")
 
 
 def parse(data: bytes, path: str) -> list[tuple[str, str, bool]]:
@@ -157,22 +235,27 @@ def parse(data: bytes, path: str) -> list[tuple[str, str, bool]]:
     []
     """
     found: list[tuple[str, str, bool]] = []
-    for rule in RULES:
-        if any(pattern(glob).fullmatch(path) for glob in rule.globs):
+    is_executable = data.startswith(elf.MAGIC)
+    for rule in _BY_BEGINNING.get(posixpath.basename(path)[:2], ()):
+        if rule.is_text is not is_executable and _matches(rule, path):
             version = _version(rule, data, path)
             if version is not None and not any(name == rule.name for name, _, _ in found):
                 found.append((rule.name, version, rule.is_library))
     return found
 
 
+def _matches(rule: Rule, path: str) -> bool:
+    return any(pattern(glob).fullmatch(path) for glob in rule.globs)
+
+
 def _version(rule: Rule, data: bytes, path: str) -> str | None:
     needle, expression = rule.needle, rule.version
     if b"{minor}" in needle:
-        minor = _MINOR.match(posixpath.basename(path))
+        minor = _minor(data, posixpath.basename(path))
         if minor is None:
             return None
-        needle = needle.replace(b"{minor}", minor[1].encode())
-        expression = expression.replace(b"{minor}", re.escape(minor[1]).encode())
+        needle = needle.replace(b"{minor}", minor)
+        expression = expression.replace(b"{minor}", re.escape(minor))
     if not needle:
         match = re.search(expression, data)
         return match[1].decode() if match else None
@@ -188,6 +271,15 @@ def _version(rule: Rule, data: bytes, path: str) -> str | None:
             return match[1].decode()
         place = data.find(needle, place + 1)
     return None
+
+
+def _minor(data: bytes, name: str) -> bytes | None:
+    """Return the `3.11` of a Python's version: of the file's name, else of the names that it looks for modules under."""
+    said = _MINOR.match(name)
+    if said:
+        return said[1].encode()
+    tagged = _TAG.search(data)
+    return tagged[1] + b"." + tagged[2] if tagged else None
 
 
 def _extract(path: str, content: bytes) -> bytes | None:
@@ -209,13 +301,14 @@ def _places(tree: Tree) -> Sequence[str]:
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
     for name, version, is_library in json.loads(tree.evidence(FORMAT.name)[place]):
         folder = name.rpartition("/")[0]
-        kind = "library" if is_library else "program"
+        is_text = any(rule.name == name and rule.is_text and _matches(rule, place) for rule in RULES)
+        kind = "text file" if is_text else "library" if is_library else "program"
         yield Found(
             name=name,
             version=version,
             path=place,
             namespace=folder or None,
-            detail=f"told by the version string in this {kind}; no package manager recorded it",
+            detail=f"told by the version string in this {kind}",
         )
 
 
@@ -232,6 +325,7 @@ FORMAT = Format(
     read=_read,
     files=_files,
     extract=_extract,
-    extract_globs=tuple(sorted({glob for rule in RULES for glob in rule.globs})),
+    extract_globs=tuple(sorted({glob for rule in RULES if rule.is_text for glob in rule.globs})),
+    extract_magic=elf.MAGIC,
     only_unrecorded=True,
 )

@@ -15,6 +15,7 @@ from audit_lib.audit import Audit, audit
 from audit_lib.formats import generic
 from tests.formats.tree import DictTree
 from tests.images import oci_dir
+from tests.syft import syft_packages
 
 BASH = b"\x7fELF" + bytes(100) + b"@(#)Bash version 5.2.15(1) release GNU\0"
 
@@ -55,13 +56,40 @@ BASH = b"\x7fELF" + bytes(100) + b"@(#)Bash version 5.2.15(1) release GNU\0"
         ),
         ("usr/local/lib/erlang/releases/27/OTP_VERSION", b"27.1.3\n", ("erlang", "27.1.3", False)),
         ("var/www/html/wp-includes/version.php", b"<?php\n$wp_version = '6.7.1';\n", ("wordpress", "6.7.1", False)),
+        ("opt/bin/python3", b"\x003.40.1\0cpython-312-x86_64\x003.12.8\0", ("python", "3.12.8", False)),
+        ("opt/bin/python", b"\x003.12.8\0", None),  # nothing says that this is its own version
+        ("opt/jdk/release", b'JAVA_VERSION="1.8.0_402"\n', ("java/jre", "1.8.0_402", True)),
+        ("opt/jdk/bin/jdb", b"openjdk\x00jdb\x00java\x000.0\x0017.0.9+9\0", ("java/jdk", "17.0.9+9", False)),
+        ("etc/release", b"Debian 12\n", None),
+        ("app/x.libs/libcrypto-1ad5e8.so.3", b"OpenSSL 3.3.2 3 Sep 2024\0", ("openssl", "3.3.2", True)),
+        ("app/x.libs/libz-dcb0d7.so.1.3.1", b" deflate 1.3.1 Copyright 1995", ("zlib", "1.3.1", True)),
+        ("app/x.libs/libexpat-5.so.1", b"\0expat_2.6.4\0", ("expat", "2.6.4", True)),
+        ("app/x.libs/libsqlite3-1.so.0", b"\x003.46.1\0", ("sqlite", "3.46.1", True)),
+        ("lib/ld-musl-x86_64.so.1", b"/proc/self/fd/\x001.2.5\0", ("musl", "1.2.5", False)),
+        (
+            "lib/x86_64-linux-gnu/libc.so.6",
+            b"Library (Debian GLIBC 2.36-9) stable release version 2.36.\n",
+            ("glibc", "2.36", False),
+        ),
+        ("usr/local/bin/gcc", b"\x0014.2.0\0(GCC) \0gcc version %s %s\n", ("gcc", "14.2.0", False)),
+        ("usr/local/bin/x86_64-linux-gnu-gcc-14.2.0", b"GCC: (GNU) 14.2.0\0", ("gcc", "14.2.0", False)),
+        ("usr/sbin/squid", b"\0squid/5.7\0", ("squid", "5.7", False)),
+        ("usr/sbin/varnishd", b"\0varnish-7.1.1 revision 7cee1c", ("varnish", "7.1.1", False)),
+        ("usr/sbin/mosquitto", b"\x002.0.11\0mosquitto version %s\n", ("mosquitto", "2.0.11", False)),
+        ("usr/sbin/proftpd", b"ProFTPD Version 1.3.8b\0", ("proftpd", "1.3.8b", False)),
+        ("usr/sbin/sshd", b"OpenSSH_9.2\0OpenSSH_9.2p1 Debian", ("openssh", "9.2p1", False)),
+        ("usr/bin/lua5.4", b"$LuaVersion: Lua 5.4.4  Copyright (C) 1994", ("lua", "5.4.4", False)),
+        ("root/.deno/bin/deno", b"Deno/2.1.4\0", ("deno", "2.1.4", False)),
+        ("root/.bun/bin/bun", b"Bun/1.1.38\0", ("bun", "1.1.38", False)),
+        ("usr/lib/libstd-0.so", b"/usr/src/rustc-1.63.0/library/core", ("rust", "1.63.0", False)),
+        ("var/www/core/lib/Drupal.php", b"<?php  const VERSION = '10.3.10';", ("drupal", "10.3.10", False)),
         ("usr/bin/cat", BASH, None),
         ("etc/init.d/bash", b"#!/bin/sh", None),
         ("usr/local/bin/node", b"node.js/v" * 10_000, None),
     ],
 )
 def test_a_program_is_told_by_its_name_and_its_version_string(path, text, expected):
-    assert generic.parse(b"\x7fELF\0" + text if not path.endswith(("VERSION", ".php")) else text, path) == (
+    assert generic.parse(b"\x7fELF\0" + text if not path.endswith(("VERSION", ".php", "release")) else text, path) == (
         [expected] if expected else []
     )
 
@@ -76,6 +104,14 @@ def test_a_program_is_told_by_its_name_and_its_version_string(path, text, expect
         ("curl", ["--version"], r"curl (\S+)"),
         ("busybox", [], r"v(\S+)"),
         ("node", ["--version"], r"v(\S+)"),
+        ("git", ["--version"], r"git version (\S+)"),
+        ("gzip", ["--version"], r"gzip (\S+)"),
+        ("jq", ["--version"], r"jq-(\S+)"),
+        ("xz", ["--version"], r"XZ Utils\) (\S+)"),
+        ("zstd", ["--version"], r" v([\d.]+)"),
+        ("getopt", ["--version"], r"util-linux (\S+)"),
+        ("gcc", ["-dumpfullversion"], r"(.*)"),
+        ("sqlite3", ["--version"], r"(\S+)"),
     ],
 )
 def test_real_programs_have_the_version_that_they_print(program, arguments, version):
@@ -92,11 +128,42 @@ def test_real_programs_have_the_version_that_they_print(program, arguments, vers
     assert [one for _, one, _ in told] == [expected[1]]
 
 
+def test_real_programs_are_those_that_syft_finds(tmp_path):
+    """Syft states each (name, version) once, for all of its files."""
+    for name in (
+        "bash",
+        "curl",
+        "getopt",
+        "git",
+        "gzip",
+        "java",
+        "jq",
+        "node",
+        "openssl",
+        "perl",
+        "python3",
+        "xz",
+        "zstd",
+    ):
+        if found := shutil.which(name):
+            file = Path(found).resolve()
+            (tmp_path / name / "bin").mkdir(parents=True)
+            shutil.copy(file, tmp_path / name / "bin" / file.name)
+    expected = {(name, version) for name, version, _ in syft_packages(f"dir:{tmp_path}", "binary-classifier-cataloger")}
+    ours = {
+        (name, version)
+        for file in tmp_path.glob("*/bin/*")
+        for name, version, _ in generic.parse(file.read_bytes(), str(file.relative_to(tmp_path)))
+    }
+    assert len(expected) > 3
+    assert expected - ours == set()
+
+
 def test_a_library_of_a_programs_own_version_is_part_of_it():
     evidence = {
-        "usr/local/bin/python3.13": generic.FORMAT.extract("usr/local/bin/python3.13", b"\x003.13.1\0"),
-        "usr/local/lib/libpython3.13.so.1.0": generic.FORMAT.extract("x/libpython3.13.so.1.0", b"\x003.13.1\0"),
-        "opt/lib/libpython3.12.so.1.0": generic.FORMAT.extract("x/libpython3.12.so.1.0", b"\x003.12.8\0"),
+        "usr/local/bin/python3.13": generic.FORMAT.extract("usr/local/bin/python3.13", b"\x7fELF\x003.13.1\0"),
+        "usr/local/lib/libpython3.13.so.1.0": generic.FORMAT.extract("x/libpython3.13.so.1.0", b"\x7fELF\x003.13.1\0"),
+        "opt/lib/libpython3.12.so.1.0": generic.FORMAT.extract("x/libpython3.12.so.1.0", b"\x7fELF\x003.12.8\0"),
     }
     assert generic.FORMAT.places(DictTree({}, {"generic": evidence})) == [
         "usr/local/bin/python3.13",
@@ -114,7 +181,7 @@ def test_a_program_that_nothing_recorded_is_a_package_that_owns_its_file(tmp_pat
     [row] = found.packages.itertuples()
     assert (row.format, row.name, row.version, row.purl) == ("generic", "bash", "5.2.15", "pkg:generic/bash@5.2.15")
     assert row.file_bytes == len(BASH)
-    assert row.detail == "told by the version string in this program; no package manager recorded it"
+    assert row.detail == "told by the version string in this program"
     assert found.files.set_index("path")["package"]["/opt/bin/bash"] == "bash"
 
 
@@ -127,9 +194,11 @@ def test_a_program_that_a_distribution_recorded_is_not_told_twice(tmp_path):
     assert "/bin/bash" not in set(found.databases["database_path"])
 
 
-@given(st.binary(max_size=300), st.sampled_from([path for rule in generic.RULES for path in rule.globs]))
-def test_any_bytes_give_programs_or_none(data, glob):
-    path = glob.replace("**/", "usr/").replace("?", "3").replace("*", "1")
-    for name, version, _ in generic.parse(data, path):
-        assert name
-        assert re.match(r"\d", version)
+@given(st.sampled_from([b"", b"\x7fELF"]), st.binary(max_size=300), st.sampled_from(generic.RULES), st.booleans())
+def test_any_bytes_give_programs_or_none(prefix, data, rule, has_needle):
+    content = prefix + (rule.needle if has_needle else b"") + data
+    for glob in rule.globs:
+        path = glob.replace("**/", "usr/").replace("?", "3").replace("*", "1")
+        for name, version, _ in generic.parse(content, path):
+            assert name
+            assert re.match(r"\d", version)

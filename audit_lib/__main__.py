@@ -27,7 +27,7 @@ _WRONG_INPUT = 2
 _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
-AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages")
+AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages", "altered_files")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
 _REFERENCES = (
@@ -53,6 +53,11 @@ class _Limits(click.ParamType[tuple[str, int]]):
 
 def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
+        click.option(
+            "--check-files",
+            is_flag=True,
+            help="Compare each file with the digest that its package states (table altered_files); takes longer.",
+        ),
         click.option(
             "--limit",
             "limits",
@@ -135,9 +140,10 @@ def inspect(
     output: Path | None,
     platform: str | None,
     limits: tuple[tuple[str, int], ...],
+    check_files: bool,
 ) -> None:
     """Show the tables of one image."""
-    found = _audited(reference, platform, limits, quiet=quiet)
+    found = _audited(reference, platform, limits, quiet=quiet, check_files=check_files)
     if table is None and form == "table":
         _write_text(_overview(found), output)
     else:
@@ -173,9 +179,12 @@ def compare_images(
     output: Path | None,
     platform: str | None,
     limits: tuple[tuple[str, int], ...],
+    check_files: bool,
 ) -> None:
     """Compare a full image with a minimal one."""
-    audits = [_audited(reference, platform, limits, quiet=quiet) for reference in (full, minimal)]
+    audits = [
+        _audited(reference, platform, limits, quiet=quiet, check_files=check_files) for reference in (full, minimal)
+    ]
     both = compare(*audits)
     if table is None and form == "table":
         _write_text(_comparison_overview(both), output)
@@ -292,9 +301,13 @@ def _fail(message: str) -> NoReturn:
     sys.exit(_WRONG_INPUT)
 
 
-def _audited(reference: str, platform: str | None, limits: tuple[tuple[str, int], ...], *, quiet: bool) -> Audit:
+def _audited(
+    reference: str, platform: str | None, limits: tuple[tuple[str, int], ...], *, quiet: bool, check_files: bool
+) -> Audit:
     with _progress(reference, quiet=quiet) as progress:
-        return audit(reference, platform=platform, limits=Limits(**dict(limits)), progress=progress)
+        return audit(
+            reference, platform=platform, limits=Limits(**dict(limits)), check_files=check_files, progress=progress
+        )
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from audit_lib import cpe, distribution, licenses, sizes
+from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
 from audit_lib.errors import DigestError, ImageFormatError
 from audit_lib.formats import FORMATS
@@ -24,6 +25,7 @@ from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
 from audit_lib.tables import (
+    AlteredFile,
     Database,
     File,
     Image,
@@ -44,8 +46,8 @@ _LARGE_SHARE = 0.25
 class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
-    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`. `config` is the image configuration
-    as parsed JSON.
+    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`. `config` is the image
+    configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     """
 
@@ -55,6 +57,7 @@ class Audit:
     databases: pd.DataFrame
     packages: pd.DataFrame
     removed_packages: pd.DataFrame
+    altered_files: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -100,26 +103,32 @@ def audit(
     *,
     platform: str | None = None,
     limits: Limits | None = None,
+    check_files: bool = False,
     progress: Callable[[str, int], object] | None = None,
 ) -> Audit:
     """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13` or `oci-dir:PATH`.
 
     `platform` (`linux/arm64`) picks from an index, default this machine's. `limits` bound what an image may ask for.
+    `check_files` hashes every file and compares it with what its package states (see `altered_files`); that takes about as
+    long again.
     `progress` is called with (what is read, stored bytes just read). Raises `AuditError` where there is no such image,
     where it is not what its format says, or where a digest is wrong. A package database that cannot be read is not an
     error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
     keep = distribution.GLOBS
+    digests = ALGORITHMS if check_files else ()
     scans: dict[str, LayerScan] = {}
     with open_image(reference, platform=platform) as source:
         for blob in source.blobs():
             report = None if progress is None else (lambda count, name=blob.name: progress(name, count))
-            scans[blob.name] = scan_layer(blob, formats=FORMATS, keep=keep, limits=limits, progress=report)
+            scans[blob.name] = scan_layer(
+                blob, formats=FORMATS, keep=keep, digests=digests, limits=limits, progress=report
+            )
         facts, kind = source.facts(), source.source
     layers = _in_order(facts, scans, reference)
     inventory = Inventory(layers, limits)
-    return _tables(inventory, facts, layers, reference, kind)
+    return _tables(inventory, facts, layers, reference, kind, check_files=check_files)
 
 
 def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> list[LayerScan]:
@@ -142,7 +151,9 @@ def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> l
     return ordered
 
 
-def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], label: str, source: str) -> Audit:
+def _tables(  # noqa: PLR0913 - what an audit is made of
+    inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], label: str, source: str, *, check_files: bool
+) -> Audit:
     distro = distribution.read_distribution(inventory.rootfs)
     ownership = Ownership(inventory)
     files = _files_table(inventory.rootfs, ownership, label)
@@ -151,6 +162,7 @@ def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], labe
     packages = _packages_table(inventory, ownership, distro, layers, label)
     image = _image_table(facts, distro, label, source, layers, files, databases)
     removed_packages = _removed_table(inventory, layers, label)
+    altered_files = _altered_table(inventory, ownership, label, check_files=check_files)
     return Audit(
         image=image,
         layers=layers,
@@ -158,12 +170,13 @@ def _tables(inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], labe
         databases=databases,
         packages=packages,
         removed_packages=removed_packages,
+        altered_files=altered_files,
         config=facts.config,
-        notes=tuple(_notes(image.iloc[0], removed_packages)),
+        notes=tuple(_notes(image.iloc[0], removed_packages, altered_files)),
     )
 
 
-def _notes(image: pd.Series, removed: pd.DataFrame) -> Iterator[str]:
+def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> Iterator[str]:
     """Yield what has to be known of an image before its figures are read."""
     label = image["image"]
     if image["source"] == "sample":
@@ -180,6 +193,9 @@ def _notes(image: pd.Series, removed: pd.DataFrame) -> Iterator[str]:
             f"{label}: layer {layer} deleted the records of {format_count(len(rows))} {form} packages and left their files: "
             "they are still there, and no list names them (see removed_packages)"
         )
+    changed = int((altered["change"] == "changed").sum())
+    if changed:
+        yield f"{label}: {format_count(changed)} files are not those that their packages state (see altered_files)"
 
 
 def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFrame:
@@ -313,6 +329,23 @@ def _removed_table(inventory: Inventory, layers: pd.DataFrame, label: str) -> pd
             (row.format, row.name, row.version, row.architecture, row.database_path, row.removed_layer), row
         )
     return make_table(RemovedPackage, rows.values())
+
+
+def _altered_table(inventory: Inventory, ownership: Ownership, label: str, *, check_files: bool) -> pd.DataFrame:
+    rows: dict[tuple[str, ...], AlteredFile] = {}
+    for one in alterations(inventory, ownership, checked=check_files):
+        row = AlteredFile(
+            image=label,
+            path=_text(f"/{one.path}"),
+            change=one.change,
+            format=one.format,
+            package=_text(one.package),
+            layer=one.layer,
+            expected_digest=one.expected,
+            found_digest=one.found,
+        )
+        rows.setdefault((row.path, row.format, row.package), row)
+    return make_table(AlteredFile, rows.values())
 
 
 def _instructions(layers: pd.DataFrame) -> list[str | None]:

@@ -25,7 +25,7 @@ class Ownership:
         self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
         self.owner_counts = [0] * len(self.paths)
         self.weights: dict[int, tuple[int, int]] = {}
-        folders: dict[str, str | None] = {}
+        self._folders: dict[str, str | None] = {}
         below: dict[str, list[tuple[Format, Found]]] = {}
         places = sorted(inventory.places.values(), key=lambda place: not place.form.is_distribution)
         for place in places:
@@ -47,7 +47,7 @@ class Ownership:
                         below.setdefault(path.rstrip("/"), []).append((place.form, found))
                     else:
                         exact.append(path)
-                self._claim(place.form, found, self._rows_of(exact, folders))
+                self._claim(place.form, found, self._rows_of(exact))
         if below:
             self._claim_below(below)
 
@@ -63,15 +63,23 @@ class Ownership:
         owner = None if row is None else self.owners[row]
         return owner is not None and owner[0] in _DISTRIBUTIONS
 
-    def _rows_of(self, paths: Iterable[str], folders: dict[str, str | None]) -> set[int]:
+    def located(self, path: str) -> str | None:
+        """Return the path under which the tree has what a package claims as this one, None where it has not."""
+        if path in self._rows:
+            return path
+        # dpkg lists /lib/x where merged /usr has it in /usr/lib/x
+        folder, _, name = path.rpartition("/")
+        real = self.rootfs.real_folder(folder, self._folders)
+        if real is None:
+            return None
+        path = f"{real}/{name}" if real else name
+        return path if path in self._rows else None
+
+    def _rows_of(self, paths: Iterable[str]) -> set[int]:
         rows = set()
         for path in paths:
-            row = self._rows.get(path)
-            if row is None:
-                # dpkg lists /lib/x where merged /usr has it in /usr/lib/x
-                folder, _, name = path.rpartition("/")
-                real = self.rootfs.real_folder(folder, folders)
-                row = self._rows.get(f"{real}/{name}" if real else name) if real is not None else None
+            real = self.located(path)
+            row = None if real is None else self._rows[real]
             if row is not None and self.entries[row].kind != "directory":  # type: ignore[union-attr]
                 rows.add(row)
         return rows

@@ -134,6 +134,11 @@ class Rootfs:
         place = self._live.get(path)
         return None if place is None else self._linked.get(place, place)
 
+    def digests(self, path: str) -> Mapping[str, str]:
+        """Return the digests of a file's contents by algorithm; none where the scans made none, or it is no file."""
+        number, row = self.inode(path) or (0, -1)
+        return self.scans[number].digests.get(row, {}) if row >= 0 else {}
+
     def shared_inodes(self) -> set[tuple[int, int]]:
         """Return the files that have, or had, more than one name."""
         return set(self._linked.values())

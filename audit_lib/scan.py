@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import IO, cast
 
@@ -66,7 +66,8 @@ class LayerScan:
     `paths` from the root without slashes around; whiteouts are still names (`.wh.…`). `kinds`: the type flag of ustar
     ("0" file … "6" pipe). `sizes`: contents of a file, else 0. `owners`: (permission bits, uid, gid). By row
     number, where there is something to say: `links` (targets), `magics` ("elf", "script", "archive"),
-    `capabilities` (the raw `security.capability` attribute), `kept` (contents). `evidence`: by (format, row).
+    `capabilities` (the raw `security.capability` attribute), `kept` (contents), `digests` (hexadecimal, by the
+    algorithm's name). `evidence`: by (format, row).
     """
 
     name: str
@@ -83,20 +84,23 @@ class LayerScan:
     magics: dict[int, str] = field(default_factory=dict)
     capabilities: dict[int, bytes] = field(default_factory=dict)
     kept: dict[int, bytes | NotKept] = field(default_factory=dict)
+    digests: dict[int, dict[str, str]] = field(default_factory=dict)
     evidence: dict[tuple[str, int], bytes | NotKept] = field(default_factory=dict)
 
 
-def scan_layer(
+def scan_layer(  # noqa: PLR0913 - what is asked of a layer
     blob: Blob,
     *,
     formats: Sequence[Format],
     limits: Limits,
     keep: Sequence[str] = (),
+    digests: Sequence[str] = (),
     progress: Callable[[int], object] | None = None,
 ) -> LayerScan:
     """Read a layer to its end and return what it holds, its diff id and its digest.
 
-    `keep` are globs of files to keep beside those that the formats ask for. `progress` is called with the number of stored
+    `keep` are globs of files to keep beside those that the formats ask for. `digests` are the algorithms, as hashlib
+    names them, by which every file is hashed. `progress` is called with the number of stored
     bytes each time some were read. Raises `ImageFormatError` for what is not a layer, `DigestError` where the bytes are not
     what `blob.digest` promises, `LimitError` past a limit.
     """
@@ -104,7 +108,7 @@ def scan_layer(
     what = f"layer {blob.name}"
     with _Pipeline(blob.stream, what, limits, progress) as pipeline:
         window = Window(pipeline.chunks())
-        _walk(scan, window, what, formats, keep, limits)
+        _walk(scan, window, what, formats, keep, digests, limits)
         while window.skip(_CHUNK):
             pass
     scan.compression = pipeline.compression
@@ -116,8 +120,14 @@ def scan_layer(
     return scan
 
 
-def _walk(  # noqa: C901, PLR0912, PLR0913 - the one loop of the scan: a call a member would cost more than it clears up
-    scan: LayerScan, window: Window, what: str, formats: Sequence[Format], globs: Sequence[str], limits: Limits
+def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: a call a member would cost more than it clears up
+    scan: LayerScan,
+    window: Window,
+    what: str,
+    formats: Sequence[Format],
+    globs: Sequence[str],
+    digests: Sequence[str],
+    limits: Limits,
 ) -> None:
     matcher = Matcher([*globs, *(glob for form in formats for glob in form.globs)])
     keep, names = matcher.matches, matcher.names
@@ -158,9 +168,14 @@ def _walk(  # noqa: C901, PLR0912, PLR0913 - the one loop of the scan: a call a 
         wanted_by = [form for form, asks, magic in extractors if (magic and head.startswith(magic[:4])) or asks(path)]
         is_kept = keep(path)
         if not is_kept and not wanted_by:
+            if digests and not member.is_sparse:
+                scan.digests[row] = _hashed(_pieces(window, member.stored), digests)
             continue
         limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted_by))
         content = _contents(window, member, limit, what)
+        if digests and not member.is_sparse:
+            pieces = [content] if isinstance(content, bytes) else _pieces(window, member.stored)
+            scan.digests[row] = _hashed(pieces, digests)
         for form in wanted_by:
             found = content if isinstance(content, NotKept) else _extract(form, path, content)
             if found is not None:
@@ -174,6 +189,20 @@ def _walk(  # noqa: C901, PLR0912, PLR0913 - the one loop of the scan: a call a 
                 content = NotKept(f"{len(content):,} bytes, limit {limits.kept_file_bytes:,} (`kept_file_bytes`)")
             scan.kept[row] = content
             kept_bytes += len(content) if isinstance(content, bytes) else 0
+
+
+def _hashed(pieces: Iterable[bytes], algorithms: Sequence[str]) -> dict[str, str]:
+    hashes = [hashlib.new(name, usedforsecurity=False) for name in algorithms]
+    for piece in pieces:
+        for one in hashes:
+            one.update(piece)
+    return {name: one.hexdigest() for name, one in zip(algorithms, hashes, strict=True)}
+
+
+def _pieces(window: Window, count: int) -> Iterator[bytes]:
+    while count and (piece := window.read(min(count, _CHUNK))):
+        count -= len(piece)
+        yield piece
 
 
 def _contents(window: Window, member: Member, limit: int, what: str) -> bytes | NotKept:

@@ -232,6 +232,28 @@ class RemovedPackage(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AlteredFile(Row):
+    """One row a file that is not as its package brought it.
+
+    `change`: `rewritten` (a later layer than the package's stores it anew; its contents may be the same), and where the
+    audit was asked to check files: `changed` (`found_digest` is not the `expected_digest` that the package's database states) or
+    `missing` (that database states a digest, the file is not there; `layer` is missing too). Configuration files are left
+    out where the database knows them.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "path", "format", "package")
+
+    image: str
+    path: str
+    change: Literal["rewritten", "changed", "missing"]
+    format: str
+    package: str
+    layer: int | None
+    expected_digest: str | None
+    found_digest: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SizeGroup(Row):
     """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
 

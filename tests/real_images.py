@@ -40,6 +40,14 @@ DEBIAN: Mapping[str, tuple[str, ...]] = {
         "--include=usr-is-merged",
         "bookworm",
     ),
+    "languages": (
+        "mmdebstrap",
+        "--variant=minbase",
+        "--include=ruby,ruby-rack,ruby-nokogiri,bundler,composer,php-cli,php-pear",
+        "--include=maven,libcommons-lang3-java,libcommons-io-java,libguava-java,liblog4j2-java",
+        "--include=skopeo,python3-pip,python3-setuptools",
+        "bookworm",
+    ),
 }
 
 FULL = "audit-test/full:latest"

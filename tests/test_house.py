@@ -35,7 +35,17 @@ class Seam(NamedTuple):
 
 _READING = ("errors", "reference", "sources.base", "tar")
 _SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
-_FACTS = ("capabilities", "cpe", "distribution", "inventory", "licenses", "ownership", "purl", "removals")
+_FACTS = (
+    "capabilities",
+    "cpe",
+    "distribution",
+    "inventory",
+    "licenses",
+    "ownership",
+    "purl",
+    "removals",
+    "alterations",
+)
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
 
@@ -74,6 +84,7 @@ SEAMS = {
     "removals": Seam(_SCANS),
     "inventory": Seam((*_SCANS, "removals")),
     "ownership": Seam((*_SCANS, "inventory")),
+    "alterations": Seam((*_SCANS, "inventory", "ownership")),
     "licenses": Seam(("errors",), ("license_expression",)),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     "cpe": Seam(("formats.base",)),

@@ -6,6 +6,7 @@ I installed size in bytes, o origin, L licence, r packages whose files it may re
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
@@ -16,26 +17,26 @@ from audit_lib.formats.base import Broken, Format, Found, Tree
 _DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 
 
-def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]]]:  # noqa: C901 - one branch a field
-    r"""Yield (fields by letter, owned paths without leading slash) for each package.
+def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], dict[str, str]]]:  # noqa: C901 - one branch a field
+    r"""Yield (fields by letter, owned paths without leading slash with their checksum as stated, "" for none) a package.
 
     Raises `DamagedDatabaseError` with the line for anything that is not `X:value`, for a package without
     name or version, and where the file ends within a package (apk closes each with an empty line).
 
     >>> list(parse(b"P:musl\nV:1.2.5-r0\nF:lib\nR:ld-musl-x86_64.so.1\n\n", "installed"))
-    [({'P': 'musl', 'V': '1.2.5-r0'}, ['lib/ld-musl-x86_64.so.1'])]
+    [({'P': 'musl', 'V': '1.2.5-r0'}, {'lib/ld-musl-x86_64.so.1': ''})]
     """
     if b"\0" in data:
         raise DamagedDatabaseError(path, data.count(b"\n", 0, data.index(b"\0")) + 1, "a NUL byte; expected text")
     fields: dict[str, str] = {}
-    files: list[str] = []
-    folder, start, number = "", 1, 0
+    files: dict[str, str] = {}
+    folder, file, start, number = "", "", 1, 0
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     for number, line in enumerate(lines[:-1], start=1):
         if not line:
             if fields:
                 yield _checked(fields, path, start), files
-            fields, files, folder = {}, [], ""
+            fields, files, folder, file = {}, {}, "", ""
             continue
         if line[1:2] != ":" or not line[0].isalpha():
             raise DamagedDatabaseError(path, number, f"expected 'X:value', found {line[:60]!r}")
@@ -43,10 +44,13 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], list[str]
             start = number
         letter, value = line[0], line[2:]
         if letter == "F":
-            folder = value
+            folder, file = value, ""
         elif letter == "R":
-            files.append(f"{folder}/{value}" if folder else value)
-        elif letter not in "aZM":  # owner, checksum and mode of the file or folder just named
+            file = f"{folder}/{value}" if folder else value
+            files[file] = ""
+        elif letter == "Z" and file:
+            files[file] = value
+        elif letter not in "aZM":  # owner and mode of the file or folder just named, checksum of a folder
             if letter in fields:
                 raise DamagedDatabaseError(
                     path, number, f"field {letter!r} twice; expected an empty line between packages"
@@ -86,12 +90,28 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
-    return _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""))
+    owned = _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""))
+    return None if owned is None else list(owned)
+
+
+def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
+    owned = _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""), {})
+    digests = {path: _digest(stated) for path, stated in owned.items() if not path.startswith("etc/")}
+    return {path: digest for path, digest in digests.items() if digest is not None}
+
+
+def _digest(stated: str) -> tuple[str, str] | None:
+    """Return (algorithm, hexadecimal digest) of a checksum: Q1 and SHA-1 in base64, or Q2 and SHA-256; None for others."""
+    algorithm = {"Q1": "sha1", "Q2": "sha256"}.get(stated[:2])
+    try:
+        return (algorithm, base64.b64decode(stated[2:], validate=True).hex()) if algorithm else None
+    except ValueError:
+        return None
 
 
 # Asked once a package, of one database after the other: parsed once, not once a package.
 @lru_cache(maxsize=1)
-def _owned(data: bytes, path: str) -> Mapping[tuple[str, str], list[str]]:
+def _owned(data: bytes, path: str) -> Mapping[tuple[str, str], dict[str, str]]:
     return {(fields["P"], fields["V"]): files for fields, files in parse(data, path)}
 
 
@@ -103,4 +123,5 @@ FORMAT = Format(
     read=_read,
     files=_files,
     is_distribution=True,
+    digests=_digests,
 )

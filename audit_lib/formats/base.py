@@ -74,6 +74,8 @@ class Format:
     `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
     when its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
+    `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, hexadecimal digest);
+    None where it says nothing. Configuration files are left out: they are there to be changed.
     `only_unrecorded`: a package whose file a distribution's package owns is left out, since that one says it better.
     """
 
@@ -88,3 +90,4 @@ class Format:
     extract_globs: tuple[str, ...] = ()
     extract_magic: bytes | None = None
     only_unrecorded: bool = False
+    digests: Callable[[Tree, Found], Mapping[str, tuple[str, str]] | None] | None = None

@@ -125,7 +125,8 @@ def _licenses(tree: Tree, name: str) -> tuple[str, ...]:
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     if found.path != _STATUS:
-        return _md5sums(tree, f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums")
+        listed = _md5sums(tree, f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums")
+        return None if listed is None else list(listed)
     for stem in (found.name, f"{found.name}:{found.architecture}"):
         data = tree.read(f"{_INFO}/{stem}.list")
         if data is not None:
@@ -133,16 +134,28 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     for stem in (found.name, f"{found.name}:{found.architecture}"):
         listed = _md5sums(tree, f"{_INFO}/{stem}.md5sums")
         if listed is not None:
-            return listed
+            return list(listed)
     return None
 
 
-def _md5sums(tree: Tree, path: str) -> list[str] | None:
+def _md5sums(tree: Tree, path: str) -> dict[str, str] | None:
+    """Return path → MD5 of an md5sums file, None where there is none. Configuration files do not stand in it."""
     data = tree.read(path)
     if data is None:
         return None
     # "<32 hex digits>  <path>"
-    return [line[34:].removeprefix("./").lstrip("/") for line in _lines(data) if len(line) > 34]  # noqa: PLR2004
+    return {line[34:].removeprefix("./").lstrip("/"): line[:32] for line in _lines(data) if len(line) > 34}  # noqa: PLR2004
+
+
+def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
+    places = [f"{_STATUS_D}/{found.path.rpartition('/')[2]}.md5sums"]
+    if found.path == _STATUS:
+        places = [f"{_INFO}/{stem}.md5sums" for stem in (found.name, f"{found.name}:{found.architecture}")]
+    stated = next((sums for place in places if (sums := _md5sums(tree, place)) is not None), None)
+    if stated is None:
+        return None
+    real = _undiverted(tree, found.name, list(stated))
+    return {path: ("md5", digest) for path, digest in zip(real, stated.values(), strict=True)}
 
 
 def _undiverted(tree: Tree, package: str, paths: list[str]) -> list[str]:
@@ -191,4 +204,5 @@ FORMAT = Format(
     read=_read,
     files=_files,
     is_distribution=True,
+    digests=_digests,
 )

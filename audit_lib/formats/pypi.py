@@ -6,6 +6,7 @@ setuptools' "The internal structure of Python eggs" (egg-info, installed-files.t
 
 from __future__ import annotations
 
+import base64
 import csv
 import posixpath
 import re
@@ -109,7 +110,7 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     folder, site = posixpath.dirname(found.path), _site(found.path)
     record = tree.read(f"{folder}/RECORD")
     if record is not None:
-        return [_joined(site, path) for path in _record(record)]
+        return [_joined(site, path) for path, _ in _record(record)]
     listed = tree.read(f"{folder}/installed-files.txt")
     if listed is not None:
         # relative to the egg-info folder itself
@@ -119,11 +120,32 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     return None
 
 
-def _record(data: bytes) -> Iterator[str]:
+def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
+    record = tree.read(f"{posixpath.dirname(found.path)}/RECORD")
+    if record is None:
+        return None
+    site = _site(found.path)
+    digests = {_joined(site, path): _digest(stated) for path, stated in _record(record)}
+    return {path: digest for path, digest in digests.items() if digest is not None}
+
+
+def _digest(stated: str) -> tuple[str, str] | None:
+    """Return (algorithm, hexadecimal digest) of RECORD's `sha256=` and URL-safe base64 without padding; None for others."""
+    algorithm, _, value = stated.partition("=")
+    if algorithm != "sha256":
+        return None
+    try:
+        return algorithm, base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).hex()
+    except ValueError:
+        return None
+
+
+def _record(data: bytes) -> Iterator[tuple[str, str]]:
+    """Yield (path, digest as stated, "" for none)."""
     try:
         for row in csv.reader(data.decode("utf-8", "surrogateescape").splitlines()):
             if row and row[0]:
-                yield row[0]
+                yield row[0], row[1] if len(row) > 1 else ""
     except csv.Error:  # a RECORD that is no CSV says nothing more about ownership
         return
 
@@ -141,4 +163,5 @@ FORMAT = Format(
     places=_places,
     read=_read,
     files=_files,
+    digests=_digests,
 )

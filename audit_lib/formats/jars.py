@@ -13,8 +13,12 @@ from xml.parsers import expat
 from audit_lib.errors import DamagedDatabaseError
 
 # The main section of a manifest comes first; the digests of a signed jar's files, megabytes of them, come after.
-MANIFEST_BYTES = 256 * 1024
-_MAX_TEXT = 1000
+MANIFEST_BYTES = 64 * 1024
+# Maven writes four lines.
+_MAX_LINES = 100
+_MAX_TEXT = 200
+# The longest name that Linux' file systems take.
+_MAX_NAME = 255
 _MAX_XML_DEPTH = 100
 # What Maven allows in a group's or an artifact's name.
 _IDENTIFIER = re.compile(r"[\w.-]+", re.ASCII)
@@ -47,7 +51,7 @@ def properties(data: bytes) -> dict[str, str]:
     {'version': '1.0', 'groupId': 'org.a', 'artifactId': 'b'}
     """
     found: dict[str, str] = {}
-    for line in data.decode("utf-8", "replace").splitlines():
+    for line in data.decode("utf-8", "replace").splitlines()[:_MAX_LINES]:
         match = re.match(r"\s*([^#!\s=:]+)\s*[=:]?\s*(.*)", line)
         if match:
             found[match[1]] = re.sub(r"\\(.)", r"\1", match[2]).strip()[:_MAX_TEXT]
@@ -95,6 +99,8 @@ def name_and_version(file_name: str) -> tuple[str, str | None]:
     >>> name_and_version("guava-31.1-jre"), name_and_version("geronimo-annotation-1.3-spec-1.3"), name_and_version("rt")
     (('guava', '31.1-jre'), ('geronimo-annotation-1.3-spec', '1.3'), ('rt', None))
     """
+    if len(file_name) > _MAX_NAME:
+        return file_name[:_MAX_NAME], None
     bundle = _BUNDLE.fullmatch(file_name)
     if bundle:
         return bundle[1], bundle[2]

@@ -25,15 +25,17 @@ _APPLICATIONS = {".war", ".ear", ".sar", ".hpi", ".jpi"}
 _MANIFEST = "META-INF/MANIFEST.MF"
 _POM = re.compile(r"META-INF/maven/([\w.-]+)/([\w.-]+)/pom\.(?:properties|xml)", re.ASCII)
 _UNPACKED = "**/META-INF/maven/*/*/pom.properties"
-_POM_BYTES = 4 * 1024**2
+_POM_BYTES, _PROPERTIES_BYTES = 1024**2, 64 * 1024
 # An archive inside is held in memory as long as it is looked into; an ear of wars of jars is three deep.
 _MAX_DEPTH = 5
 _MAX_INSIDE_BYTES = 1024**3
 _MAX_INSIDE = 10_000
 _MAX_MEMBERS = 2_000_000
-_MAX_ARTIFACTS = 50_000
-_MAX_LICENSES = 50
-_MAX_TEXT = 1000
+_MAX_ARTIFACTS = 20_000
+_MAX_LICENSES = 10
+# Manifests and POMs of one file, together: members of a hostile archive may all be one and the same.
+_MAX_TEXT_BYTES = 64 * 1024**2
+_MAX_WHERE = 1000
 _MAVEN_REPOSITORIES = ("/.m2/repository/", "/maven-repo/")
 _GRADLE_CACHE = "/caches/modules-2/files-2.1/"
 _WITHIN, _SHADED = "in ", "shaded in "
@@ -69,6 +71,7 @@ class _Budget:
     """What is left of what one file may ask for, archives inside it included."""
 
     inside_bytes: int
+    text_bytes: int = _MAX_TEXT_BYTES
     inside: int = _MAX_INSIDE
     members: int = _MAX_MEMBERS
 
@@ -95,7 +98,7 @@ def _look_into(data: bytes, path: str, inside: str, found: Contents, budget: _Bu
             wanted.setdefault(name, member)
         elif member.size and _ARCHIVE.fullmatch(name):
             archives.append(member)
-    artifacts = _artifacts(data, path, inside, wanted)
+    artifacts = _artifacts(data, path, inside, wanted, budget)
     if len(found.artifacts) + len(artifacts) > _MAX_ARTIFACTS:
         raise DamagedDatabaseError(path, None, f"more than {_MAX_ARTIFACTS:,} artifacts in archives")
     found.artifacts.extend(artifacts)
@@ -106,12 +109,14 @@ def _look_into(data: bytes, path: str, inside: str, found: Contents, budget: _Bu
         try:
             _look_into(_inside(data, member, path, where, budget), path, where, found, budget)
         except DamagedDatabaseError as error:
-            found.problems.append((where[:_MAX_TEXT], error.problem))
+            found.problems.append((where[:_MAX_WHERE], error.problem))
 
 
 def _inside(data: bytes, member: zips.Member, path: str, where: str, budget: _Budget) -> bytes:
     """Return an archive inside an archive, as far as the file's budget goes."""
     budget.inside -= 1
+    if len(where) > _MAX_WHERE:
+        raise DamagedDatabaseError(path, None, f"a name of {len(where):,} characters: not looked into")
     if where.count("!/") >= _MAX_DEPTH:
         raise DamagedDatabaseError(path, None, f"archives in archives, more than {_MAX_DEPTH} deep: not looked into")
     if budget.inside < 0 or member.size > budget.inside_bytes:
@@ -121,11 +126,22 @@ def _inside(data: bytes, member: zips.Member, path: str, where: str, budget: _Bu
     return zips.content(data, member, path, limit=member.size + 1)
 
 
-def _artifacts(data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Member]) -> list[Artifact]:
+def _text(data: bytes, member: zips.Member, path: str, limit: int, budget: _Budget) -> bytes:
+    """Return a manifest or a POM, as far as the file's budget goes."""
+    found = zips.content(data, member, path, limit=limit)
+    budget.text_bytes -= len(found)
+    if budget.text_bytes < 0:
+        raise DamagedDatabaseError(path, None, f"more than {_MAX_TEXT_BYTES:,} bytes of manifests and POMs")
+    return found
+
+
+def _artifacts(
+    data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Member], budget: _Budget
+) -> list[Artifact]:
     """Return the archive's own artifact first, then those that are shaded in it, by group and name."""
     main = wanted.get(_MANIFEST)
-    fields = jars.manifest(zips.content(data, main, path, limit=jars.MANIFEST_BYTES)) if main else {}
-    stated = _stated(data, path, inside, wanted)
+    fields = jars.manifest(_text(data, main, path, jars.MANIFEST_BYTES, budget)) if main else {}
+    stated = _stated(data, path, inside, wanted, budget)
     own = _own(stated, inside or path, fields)
     if own is None:
         first = _unnamed(inside or path, fields, has_manifest=main is not None or not stated)
@@ -135,18 +151,18 @@ def _artifacts(data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Me
     return ([] if first is None else [Artifact(**{**asdict(first), "inside": inside})]) + shaded
 
 
-def _stated(data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Member]) -> list[Artifact]:
+def _stated(data: bytes, path: str, inside: str, wanted: Mapping[str, zips.Member], budget: _Budget) -> list[Artifact]:
     """Return the artifacts that have a folder in META-INF/maven: pom.properties first, pom.xml for what it leaves out."""
     folders = sorted({(match[1], match[2]) for name in wanted if (match := _POM.fullmatch(name))})
     found = []
     for group, name in folders:
         folder = f"META-INF/maven/{group}/{name}"
         pairs, project = wanted.get(f"{folder}/pom.properties"), wanted.get(f"{folder}/pom.xml")
-        short = jars.properties(zips.content(data, pairs, path, limit=_POM_BYTES)) if pairs else {}
+        short = jars.properties(_text(data, pairs, path, _PROPERTIES_BYTES, budget)) if pairs else {}
         long: dict[str, list[str]] = {}
         if project:
             try:
-                long = jars.pom(zips.content(data, project, path, limit=_POM_BYTES), path)
+                long = jars.pom(_text(data, project, path, _POM_BYTES, budget), path)
             except DamagedDatabaseError:
                 # Maven itself goes by pom.properties, which is enough where it is whole.
                 if not short.get("version"):
@@ -298,7 +314,7 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
 
 def _unpacked(tree: Tree, path: str) -> Iterator[Found | Broken]:
     try:
-        pairs = jars.properties((tree.read(path) or b"")[:_POM_BYTES])
+        pairs = jars.properties((tree.read(path) or b"")[:_PROPERTIES_BYTES])
     except DamagedDatabaseError as error:
         yield Broken(path, error.problem)
         return

@@ -70,7 +70,8 @@ class Inventory:
         for key in [key for key in self.places if key[0] == form.name and key not in found]:
             lost = self.places.pop(key)
             told = "damaged" if lost.problem else f"{len(lost.packages):,} packages"
-            self.deleted[key] = f"deleted by layer {number}; below it: {told}"
+            if not form.only_unrecorded:  # a program that a distribution removed has its own row there
+                self.deleted[key] = f"deleted by layer {number}; below it: {told}"
         self.places.update(found)
 
     def _compare(self, form: Format, after: Mapping[tuple[str, str], Place], number: int, before: Rootfs) -> None:

@@ -10,7 +10,8 @@ from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Format, Found
 from audit_lib.inventory import Inventory
 
-_DISTRIBUTIONS = frozenset(form.name for form in FORMATS if form.is_distribution)
+# conda installs programs as a distribution does, beside one.
+_RECORDERS = frozenset(form.name for form in FORMATS if form.is_distribution) | {"conda"}
 
 
 class Ownership:
@@ -27,7 +28,9 @@ class Ownership:
         self.weights: dict[int, tuple[int, int]] = {}
         self._folders: dict[str, str | None] = {}
         below: dict[str, list[tuple[Format, Found]]] = {}
-        places = sorted(inventory.places.values(), key=lambda place: not place.form.is_distribution)
+        places = sorted(
+            inventory.places.values(), key=lambda place: (not place.form.is_distribution, place.form.only_unrecorded)
+        )
         for place in places:
             if place.form.only_unrecorded:
                 place.packages = [found for found in place.packages if not self._is_recorded(found)]
@@ -58,10 +61,10 @@ class Ownership:
         return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
 
     def _is_recorded(self, found: Found) -> bool:
-        """Tell whether a distribution's package owns the file in which a program was recognised."""
+        """Tell whether a package of a distribution, or of conda, owns the file in which a program was recognised."""
         row = self._rows.get(found.path)
         owner = None if row is None else self.owners[row]
-        return owner is not None and owner[0] in _DISTRIBUTIONS
+        return owner is not None and owner[0] in _RECORDERS
 
     def located(self, path: str) -> str | None:
         """Return the path under which the tree has what a package claims as this one, None where it has not."""

@@ -76,7 +76,7 @@ class Format:
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
     `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, hexadecimal digest);
     None where it says nothing. Configuration files are left out: they are there to be changed.
-    `only_unrecorded`: a package whose file a distribution's package owns is left out, since that one says it better.
+    `only_unrecorded`: a package whose file one of a distribution or of conda owns is left out, since that one says it better.
     """
 
     name: str

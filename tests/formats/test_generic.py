@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -192,6 +193,36 @@ def test_a_program_that_a_distribution_recorded_is_not_told_twice(tmp_path):
     rows = found.packages[["format", "name", "database_path"]].values.tolist()
     assert rows == [["deb", "bash", "/var/lib/dpkg/status"], ["generic", "bash", "/opt/bin/bash"]]
     assert "/bin/bash" not in set(found.databases["database_path"])
+
+
+def test_a_program_that_conda_recorded_is_not_told_twice(tmp_path):
+    record = {"name": "bash", "version": "5.2.15", "build": "h_0", "files": ["bin/bash"]}
+    found = audited(
+        tmp_path, {"opt/conda/conda-meta/bash-5.2.15-h_0.json": json.dumps(record), "opt/conda/bin/bash": BASH}
+    )
+    assert found.packages[["format", "name"]].values.tolist() == [["conda", "bash"]]
+
+
+def test_a_library_in_a_wheel_has_the_wheel_as_its_parent(tmp_path):
+    info = "app/x-1.0.dist-info"
+    found = audited(
+        tmp_path,
+        {
+            f"{info}/METADATA": "Metadata-Version: 2.1\nName: x\nVersion: 1.0\n",
+            f"{info}/RECORD": f"x.libs/libcrypto-1.so.3,,\n{info}/METADATA,,\n{info}/RECORD,,\n",
+            "app/x.libs/libcrypto-1.so.3": b"\x7fELF\0OpenSSL 3.3.2 3 Sep 2024\0",
+        },
+    )
+    rows = found.packages[["format", "name", "version", "parent"]].fillna("").values.tolist()
+    assert rows == [["generic", "openssl", "3.3.2", "pypi:x"], ["pypi", "x", "1.0", ""]]
+
+
+def test_a_program_that_a_later_layer_deleted_leaves_no_row(tmp_path):
+    oci_dir(tmp_path / "image", layers=[{"bin/bash": BASH, "opt/bin/bash": BASH}, {"bin/.wh.bash": b""}])
+    found = audit(f"oci-dir:{tmp_path / 'image'}")
+    assert found.packages["database_path"].tolist() == ["/opt/bin/bash"]
+    assert "/bin/bash" not in set(found.databases["database_path"])
+    assert found.removed_packages.empty
 
 
 @given(st.sampled_from([b"", b"\x7fELF"]), st.binary(max_size=300), st.sampled_from(generic.RULES), st.booleans())

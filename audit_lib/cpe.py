@@ -27,6 +27,7 @@ _KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "dpkg": (("debian", "dpkg"),),
     "erlang": (("erlang", r"erlang/otp"),),
     "expat": (("libexpat_project", "libexpat"),),
+    "gcc": (("gnu", "gcc"),),
     "git": (("git-scm", "git"),),
     "glibc": (("gnu", "glibc"),),
     "gnupg2": (("gnupg", "gnupg"),),
@@ -37,6 +38,10 @@ _KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "httpd": (("apache", "http_server"),),
     "krb5": (("mit", "kerberos_5"),),
     "java": (("oracle", "openjdk"), ("oracle", "jdk")),
+    "java/jdk": (("oracle", "jdk"), ("oracle", "openjdk")),
+    "java/jre": (("oracle", "jre"), ("oracle", "openjdk")),
+    "jq": (("jqlang", "jq"),),
+    "libphp": (("php", "php"),),
     "libxml2": (("xmlsoft", "libxml2"),),
     "libxslt": (("xmlsoft", "libxslt"),),
     "linux": (("linux", "linux_kernel"),),
@@ -54,11 +59,13 @@ _KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "perl": (("perl", "perl"),),
     "php": (("php", "php"),),
     "php-cli": (("php", "php"),),
+    "php-fpm": (("php", "php"),),
     "postgresql": (("postgresql", "postgresql"),),
     "python": (("python", "python"), ("python_software_foundation", "python")),
     "redis": (("redis", "redis"), ("redislabs", "redis")),
     "ruby": (("ruby-lang", "ruby"),),
     "rust": (("rust-lang", "rust"),),
+    "sqlite": (("sqlite", "sqlite"),),
     "sqlite3": (("sqlite", "sqlite"),),
     "stdlib": (("golang", "go"),),
     "sudo": (("sudo_project", "sudo"),),
@@ -67,6 +74,7 @@ _KNOWN: dict[str, tuple[tuple[str, str], ...]] = {
     "util-linux": (("kernel", "util-linux"),),
     "vim": (("vim", "vim"),),
     "wget": (("gnu", "wget"),),
+    "xz": (("tukaani", "xz"),),
     "xz-utils": (("tukaani", "xz"),),
     "zlib": (("zlib", "zlib"),),
 }
@@ -123,7 +131,7 @@ def _pairs(form: str, found: Found) -> Iterator[tuple[str, str]]:
         yield f"{short}_project", short
         return
     for product in _names(form, found):
-        yield from _plain(form, product)
+        yield from _plain(form, product.rpartition("/")[2])
 
 
 def _names(form: str, found: Found) -> Iterable[str]:

@@ -33,6 +33,8 @@ def first(form: str, name: str, version: str | None = "1.0", **facts) -> str | N
         ("golang", "stdlib", "go1.21.5", {}, "golang:go:1.21.5"),
         ("maven", "log4j-core", "2.14.1", {"namespace": "org.apache.logging.log4j"}, "apache:log4j-core:2.14.1"),
         ("generic", "node", "22.1.0", {}, "nodejs:node.js:22.1.0"),
+        ("generic", "java/jre", "17.0.9+9", {"namespace": "java"}, r"oracle:jre:17.0.9\+9"),
+        ("generic", "php-fpm", "8.4.1", {}, "php:php:8.4.1"),
         ("deb", "libstdc++6", "12.2.0-14", {}, r"libstdc\+\+6:libstdc\+\+6:12.2.0"),
         ("pypi", "unknown-version", None, {}, None),
         ("golang", "stdlib", "v", {}, None),

@@ -195,11 +195,15 @@ def test_a_program_that_a_distribution_recorded_is_not_told_twice(tmp_path):
     assert "/bin/bash" not in set(found.databases["database_path"])
 
 
-def test_a_program_that_conda_recorded_is_not_told_twice(tmp_path):
+def test_a_script_of_a_programs_name_is_not_the_program():
+    assert generic.parse(b"#!/bin/sh\n# curl/7.88.1\n", "usr/bin/curl") == []
+
+
+def test_a_program_that_conda_recorded_is_not_told_twice_whichever_layer_came_first(tmp_path):
     record = {"name": "bash", "version": "5.2.15", "build": "h_0", "files": ["bin/bash"]}
-    found = audited(
-        tmp_path, {"opt/conda/conda-meta/bash-5.2.15-h_0.json": json.dumps(record), "opt/conda/bin/bash": BASH}
-    )
+    meta = {"opt/conda/conda-meta/bash-5.2.15-h_0.json": json.dumps(record)}
+    oci_dir(tmp_path / "image", layers=[{"opt/conda/bin/bash": BASH}, meta])
+    found = audit(f"oci-dir:{tmp_path / 'image'}")
     assert found.packages[["format", "name"]].values.tolist() == [["conda", "bash"]]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from packageurl import PackageURL
 
 from audit_lib.distribution import Distribution
@@ -29,4 +31,11 @@ def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
             )
     elif namespace:
         name = name.removeprefix(f"{namespace}:").removeprefix(f"{namespace}/")
-    return PackageURL(form.name, namespace, name, found.version, qualifiers or None).to_string()
+    # A purl is UTF-8, and its name has at least one character that is neither a space nor a separator.
+    parts = [re.sub(r"^[\s/]+|[\s/]+$", "", _utf8(part or "")) for part in (namespace, name)]
+    version = _utf8(found.version or "").strip() or None
+    return PackageURL(form.name, parts[0] or None, parts[1] or "?", version, qualifiers or None).to_string()
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -70,6 +70,8 @@ SEAMS = {
     "formats.generic": Seam(("formats.base", "formats.elf", "formats.globs")),
     "formats.deb": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.opkg": Seam(("errors", "formats.base", "formats.stanzas")),
+    "formats.npm": Seam(("errors", "formats.base", "formats.documents")),
+    "formats.pypi": Seam(("errors", "formats.base", "formats.documents", "formats.zips")),
     "formats.gem": Seam(("errors", "formats.base", "formats.documents")),
     "formats.composer": Seam(("errors", "formats.base", "formats.documents")),
     "formats.conda": Seam(("errors", "formats.base", "formats.documents")),

@@ -6,13 +6,13 @@ node_modules folders"), Debian's JavaScript policy (/usr/share/nodejs).
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.documents import parse_object, text, texts
 
 _GLOB = "**/package.json"
 # Where distributions put packages that Node finds without a node_modules folder.
@@ -27,15 +27,7 @@ def parse(data: bytes, path: str) -> dict[str, Any]:
     >>> parse(b'{"name": "left-pad", "version": "1.3.0"}', "package.json")
     {'name': 'left-pad', 'version': '1.3.0'}
     """
-    if len(data) > _MAX_BYTES:
-        raise DamagedDatabaseError(path, None, f"{len(data):,} bytes; expected a package.json below {_MAX_BYTES:,}")
-    try:
-        document = json.loads(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise DamagedDatabaseError(path, None, f"not JSON: {error or type(error).__name__}") from error
-    if not isinstance(document, dict):
-        raise DamagedDatabaseError(path, None, f"expected a JSON object, found a {type(document).__name__}")
-    return document
+    return parse_object(data, path, limit=_MAX_BYTES)
 
 
 def _places(tree: Tree) -> Sequence[str]:
@@ -59,8 +51,8 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             if _is_own(path):
                 yield Broken(path, error.problem)
             continue
-        name, version = document.get("name"), document.get("version")
-        if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
+        name, version = text(document.get("name")), text(document.get("version"))
+        if name is None or version is None or not name.strip("@/ "):
             continue
         namespace = name.partition("/")[0] if name.startswith("@") and "/" in name else None
         yield Found(name=name, version=version, path=path, licenses=_licenses(document), namespace=namespace)
@@ -101,7 +93,7 @@ def _licenses(document: dict[str, Any]) -> tuple[str, ...]:
     stated = document.get("license", document.get("licenses"))
     listed = stated if isinstance(stated, list) else [stated]
     names = [one.get("type") if isinstance(one, dict) else one for one in listed]
-    return tuple(sorted({name for name in names if isinstance(name, str) and name}))
+    return texts(names)
 
 
 FORMAT = Format(

@@ -1,4 +1,4 @@
-"""pypi, Python distributions as installers leave them: dist-info and egg-info, folders or single files.
+"""pypi, Python distributions as installers leave them: dist-info and egg-info, eggs, copies within others.
 
 Sources: PyPA "Recording installed projects" (dist-info, RECORD), "Core metadata specifications",
 setuptools' "The internal structure of Python eggs" (egg-info, installed-files.txt).
@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
+from audit_lib.formats import zips
 from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.documents import parse_object, text
 
 _METADATA = (
     "**/*.dist-info/METADATA",
@@ -21,9 +23,12 @@ _METADATA = (
     "**/*.egg-info",
     "**/EGG-INFO/PKG-INFO",
 )
+_VENDORED = "**/_vendor/vendor.txt"
+_PINNED = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)\s*(?:[;#].*)?$")
 _CLASSIFIER = "License :: OSI Approved :: "
 # Metadata is short; a licence text in its License field belongs into no table.
 _MAX_LICENSE = 100
+_MAX_PKG_INFO = 4 * 1024**2
 
 
 def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
@@ -59,6 +64,17 @@ def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
     return fields
 
 
+def parse_vendored(data: bytes) -> list[tuple[str, str]]:
+    r"""Return (name, version) of each copy that a project's `_vendor/vendor.txt` lists, as pip's does: a requirement a line.
+
+    >>> parse_vendored(b"CacheControl==0.14.1\nrequests==2.32.3\n    certifi==2024.8.30\n# a comment\n")
+    [('cachecontrol', '0.14.1'), ('requests', '2.32.3'), ('certifi', '2024.8.30')]
+    """
+    lines = data.decode("utf-8", "replace").splitlines()
+    pinned = [_PINNED.match(line) for line in lines]
+    return [(normalized(match[1]), match[2]) for match in pinned if match]
+
+
 def normalized(name: str) -> str:
     """Return a project name as the index compares it (PyPA "Names and normalization").
 
@@ -69,7 +85,9 @@ def normalized(name: str) -> str:
 
 
 def _places(tree: Tree) -> Sequence[str]:
-    return sorted({_site(path) for glob in _METADATA for path in tree.glob(glob)})
+    found = {_site(path) for glob in _METADATA for path in tree.glob(glob)}
+    found |= {posixpath.dirname(path) for path in (*tree.glob(_VENDORED), *tree.evidence(FORMAT.name))}
+    return sorted(found)
 
 
 def _site(path: str) -> str:
@@ -90,8 +108,47 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             yield Broken(path, error.problem)
             continue
         yield Found(
-            name=normalized(fields["name"][0]), version=fields["version"][0], path=path, licenses=_licenses(fields)
+            name=normalized(fields["name"][0]),
+            version=fields["version"][0],
+            path=path,
+            licenses=_licenses(fields),
+            detail=_detail(tree, path),
         )
+    for path in tree.glob(_VENDORED):
+        if posixpath.dirname(path) == place:
+            owner = posixpath.basename(posixpath.dirname(place))
+            for name, version in parse_vendored(tree.read(path) or b""):
+                yield Found(name=name, version=version, path=path, detail=f"a copy within {owner}, which lists it")
+    eggs = tree.evidence(FORMAT.name)
+    for path in eggs:
+        if posixpath.dirname(path) == place:
+            fields = parse(eggs[path], path)
+            yield Found(
+                name=normalized(fields["name"][0]),
+                version=fields["version"][0],
+                path=path,
+                licenses=_licenses(fields),
+                detail="a zipped egg",
+            )
+
+
+def _detail(tree: Tree, path: str) -> str | None:
+    """Return what is unusual about where a distribution came from or lies (PyPA "Recording the direct URL origin")."""
+    folder, site = posixpath.dirname(path), _site(path)
+    said = []
+    if re.search(r"(^|/)_?vendor(ed)?(/|$)", site):
+        said.append(f"a copy within {posixpath.basename(posixpath.dirname(site))}")
+    try:
+        origin = parse_object(tree.read(f"{folder}/direct_url.json") or b"{}", path)
+    except DamagedDatabaseError:
+        origin = {}
+    url, place, commit = text(origin.get("url")), origin.get("dir_info"), origin.get("vcs_info")
+    if url is not None:
+        url = re.sub(r"(?<=//)[^/@]*@", "", url)  # a name and a password are nobody's business
+        is_editable = isinstance(place, dict) and place.get("editable") is True
+        revision = text(commit.get("commit_id")) if isinstance(commit, dict) else None
+        said.append(f"{'editable, ' * is_editable}installed from {url}{f' at {revision}' if revision else ''}")
+    return "; ".join(said) or None
 
 
 def _licenses(fields: Mapping[str, list[str]]) -> tuple[str, ...]:
@@ -106,7 +163,23 @@ def _licenses(fields: Mapping[str, list[str]]) -> tuple[str, ...]:
     )
 
 
+def _extract(path: str, content: bytes) -> bytes | None:
+    """Return the PKG-INFO of a zipped egg (setuptools, "Zipped Eggs"), None for what else ends in .egg."""
+    if not content.startswith(b"PK"):
+        return None
+    for member in zips.members(content, path):
+        if member.name == "EGG-INFO/PKG-INFO":
+            data = zips.content(content, member, path, limit=_MAX_PKG_INFO)
+            parse(data, path)
+            return data
+    return None
+
+
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
+    if found.path.endswith(".egg"):
+        return [found.path]
+    if posixpath.basename(found.path) == "vendor.txt":
+        return None  # its files stand in the RECORD of the project that holds the copy
     folder, site = posixpath.dirname(found.path), _site(found.path)
     record = tree.read(f"{folder}/RECORD")
     if record is not None:
@@ -158,10 +231,18 @@ def _joined(folder: str, path: str) -> str:
 
 FORMAT = Format(
     name="pypi",
-    globs=(*_METADATA, "**/*.dist-info/RECORD", "**/*.egg-info/installed-files.txt"),
+    globs=(
+        *_METADATA,
+        "**/*.dist-info/RECORD",
+        "**/*.egg-info/installed-files.txt",
+        "**/*.dist-info/direct_url.json",
+        _VENDORED,
+    ),
     expected=("**/site-packages",),
     places=_places,
     read=_read,
     files=_files,
     digests=_digests,
+    extract=_extract,
+    extract_globs=("**/*.egg",),
 )

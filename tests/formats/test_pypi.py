@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,3 +112,80 @@ def test_any_bytes_are_fields_or_damage(data: bytes):
         assert pypi.parse(data, "METADATA")["name"]
     except DamagedDatabaseError as error:
         assert "\n" not in str(error)
+
+
+def details(files: dict[str, bytes], place: str, evidence: dict[str, bytes] | None = None) -> dict[str, str | None]:
+    tree = DictTree(files, {"pypi": evidence or {}})
+    assert place in pypi.FORMAT.places(tree)
+    return {f"{found.name} {found.version}": found.detail for found in pypi.FORMAT.read(tree, place)}
+
+
+def metadata(name: str, version: str) -> bytes:
+    return f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n\n".encode()
+
+
+def test_a_copy_within_another_project_is_marked_as_one():
+    path = "site/setuptools/_vendor/wheel-0.43.0.dist-info/METADATA"
+    assert details({path: metadata("wheel", "0.43.0")}, "site/setuptools/_vendor") == {
+        "wheel 0.43.0": "a copy within setuptools"
+    }
+
+
+def test_copies_that_pip_lists_in_a_text_are_rows_too():
+    listed = b"CacheControl==0.14.1\nrequests==2.32.3\n    certifi==2024.8.30\nnot a requirement\nno-version\n"
+    files = {"site/pip/_vendor/vendor.txt": listed}
+    assert details(files, "site/pip/_vendor") == {
+        "cachecontrol 0.14.1": "a copy within pip, which lists it",
+        "requests 2.32.3": "a copy within pip, which lists it",
+        "certifi 2024.8.30": "a copy within pip, which lists it",
+    }
+    tree = DictTree(files)
+    assert {pypi.FORMAT.files(tree, found) for found in pypi.FORMAT.read(tree, "site/pip/_vendor")} == {None}
+
+
+def test_where_a_distribution_was_installed_from_is_said_without_passwords():
+    """The forms of PyPA "Direct URL Data Structure"."""
+    info = "site/x-1.dist-info"
+    for origin, said in [
+        (b'{"url": "file:///src/x", "dir_info": {"editable": true}}', "editable, installed from file:///src/x"),
+        (b'{"url": "file:///src/x", "dir_info": {}}', "installed from file:///src/x"),
+        (
+            b'{"url": "https://me:secret@example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": "4f1"}}',
+            "installed from https://example.org/x.git at 4f1",
+        ),
+        (b"not JSON", None),
+        (b"{}", None),
+    ]:
+        files = {f"{info}/METADATA": metadata("x", "1"), f"{info}/direct_url.json": origin}
+        assert details(files, "site") == {"x 1": said}
+
+
+def egg(**members: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "/"), data)
+    return made.getvalue()
+
+
+def test_a_zipped_egg_is_looked_into():
+    evidence = pypi.FORMAT.extract("site/old-1.0-py3.egg", egg(**{"EGG-INFO__PKG-INFO": metadata("Old", "1.0")}))
+    assert details({}, "site", {"site/old-1.0-py3.egg": evidence}) == {"old 1.0": "a zipped egg"}
+
+
+def test_what_ends_in_egg_and_is_none_is_nothing_and_a_cut_one_is_damaged():
+    whole = egg(**{"EGG-INFO__PKG-INFO": metadata("Old", "1.0")})
+    assert pypi.FORMAT.extract("x.egg", b"an egg") is None
+    assert pypi.FORMAT.extract("x.egg", egg(other=b"x")) is None
+    for damaged in (whole[:-30], egg(**{"EGG-INFO__PKG-INFO": b"no fields"})):
+        with pytest.raises(DamagedDatabaseError):
+            pypi.FORMAT.extract("x.egg", damaged)
+
+
+@given(st.binary(max_size=200), st.integers(0, 200))
+def test_any_bytes_in_an_egg_give_a_distribution_nothing_or_damage(data, cut):
+    for content in (b"PK" + data, egg(**{"EGG-INFO__PKG-INFO": data}), egg(**{"EGG-INFO__PKG-INFO": b"Name: x"})[:cut]):
+        try:
+            assert pypi.FORMAT.extract("x.egg", content) is None or pypi.parse(data, "x")["name"]
+        except DamagedDatabaseError:
+            continue

@@ -125,6 +125,7 @@ CONDA_NAMES = {
     "docker": "docker-py",
     "isal": "python-isal",
     "jupyter-client": "jupyter_client",
+    "lief": "py-lief",
     "matplotlib": "matplotlib-base",
 }
 IMPORT_NAMES = {"packageurl": "packageurl-python"}
@@ -193,9 +194,11 @@ def test_every_public_name_has_a_docstring(part):
 
 def test_conda_and_pip_name_the_same_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    conda = dict(line.partition(" ")[::2] for line in environment["dependencies"])
+    (by_pip,) = (line["pip"] for line in environment["dependencies"] if isinstance(line, dict))
+    conda = dict(line.partition(" ")[::2] for line in environment["dependencies"] if isinstance(line, str))
     assert conda.pop("python") == PROJECT["project"]["requires-python"]
     assert conda.pop("pip") == ""
+    conda |= {needed.name: str(needed.specifier) for needed in map(Requirement, by_pip)}
     pip = {CONDA_NAMES.get(needed.name, needed.name): needed.specifier for needed in RUNTIME + DEVELOPMENT}
     assert {name: SpecifierSet(version) for name, version in conda.items()} == pip
 

@@ -27,7 +27,7 @@ _WRONG_INPUT = 2
 _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
-AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages", "altered_files")
+AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages", "altered_files", "binaries")
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
 _REFERENCES = (

@@ -16,6 +16,7 @@ from audit_lib import cpe, distribution, licenses, sizes
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
 from audit_lib.errors import DigestError, ImageFormatError
+from audit_lib.evidence import EXTRACTORS, binaries
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
@@ -26,6 +27,7 @@ from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
 from audit_lib.tables import (
     AlteredFile,
+    Binary,
     Database,
     File,
     Image,
@@ -46,8 +48,8 @@ _LARGE_SHARE = 0.25
 class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
-    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`. `config` is the image
-    configuration as parsed JSON.
+    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
+    `binaries`. `config` is the image configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     """
 
@@ -58,6 +60,7 @@ class Audit:
     packages: pd.DataFrame
     removed_packages: pd.DataFrame
     altered_files: pd.DataFrame
+    binaries: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
@@ -95,6 +98,12 @@ class Audit:
         ]
         if not self.databases["status"].isin(["read", "damaged"]).any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
+        unread = int((self.binaries["status"] != "read").sum())
+        if unread:
+            said.append(
+                f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
+                "and how they were hardened is unknown (see binaries)"
+            )
         return tuple(said)
 
 
@@ -123,7 +132,7 @@ def audit(
         for blob in source.blobs():
             report = None if progress is None else (lambda count, name=blob.name: progress(name, count))
             scans[blob.name] = scan_layer(
-                blob, formats=FORMATS, keep=keep, digests=digests, limits=limits, progress=report
+                blob, formats=FORMATS, extractors=EXTRACTORS, keep=keep, digests=digests, limits=limits, progress=report
             )
         facts, kind = source.facts(), source.source
     layers = _in_order(facts, scans, reference)
@@ -171,6 +180,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         packages=packages,
         removed_packages=removed_packages,
         altered_files=altered_files,
+        binaries=_binaries_table(ownership, label),
         config=facts.config,
         notes=tuple(_notes(image.iloc[0], removed_packages, altered_files)),
     )
@@ -346,6 +356,21 @@ def _altered_table(inventory: Inventory, ownership: Ownership, label: str, *, ch
         )
         rows.setdefault((row.path, row.format, row.package), row)
     return make_table(AlteredFile, rows.values())
+
+
+def _binaries_table(ownership: Ownership, label: str) -> pd.DataFrame:
+    rootfs = ownership.rootfs
+    rows = {path: binaries.facts_of(found) for path, found in rootfs.evidence(binaries.NAME).items()}
+    unread = {
+        path: {"status": "not_examined", "detail": why} for path, why in rootfs.not_examined(binaries.NAME).items()
+    }
+    columns: dict[str, list[Any]] = {column.name: [] for column in fields(Binary)}
+    for path, facts in sorted((rows | unread).items()):
+        owner = ownership.owner(path)
+        named = {"image": label, "path": _text(f"/{path}"), "package": owner[1] if owner else None}
+        for name, values in columns.items():
+            values.append({**facts, **named}.get(name))
+    return make_table(Binary, columns)
 
 
 def _instructions(layers: pd.DataFrame) -> list[str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from functools import cached_property
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
@@ -54,16 +55,30 @@ class Ownership:
         if below:
             self._claim_below(below)
 
+    def owner(self, path: str) -> tuple[str, str] | None:
+        """Return (format, name) of the package that owns a path of the tree, or another name of that file; None for none."""
+        row = self._rows.get(path)
+        if row is None:
+            return None
+        names = (row, *self._further_names.get(self.inodes[row], ()))
+        return next((self.owners[name] for name in names if self.owners[name] is not None), None)
+
     def parent(self, form: Format, found: Found) -> str | None:
         """Return `format:name` of the distribution package that owns the file which states this one."""
-        row = self._rows.get(found.path)
-        owner = None if row is None or form.is_distribution else self.owners[row]
+        owner = None if form.is_distribution else self.owner(found.path)
         return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
+
+    @cached_property
+    def _further_names(self) -> dict[tuple[int, int] | None, list[int]]:
+        names: dict[tuple[int, int] | None, list[int]] = {inode: [] for inode in self.rootfs.shared_inodes()}
+        for row, inode in enumerate(self.inodes) if names else ():
+            if inode in names:
+                names[inode].append(row)
+        return names
 
     def _is_recorded(self, found: Found) -> bool:
         """Tell whether a package of a distribution, or of conda, owns the file in which a program was recognised."""
-        row = self._rows.get(found.path)
-        owner = None if row is None else self.owners[row]
+        owner = self.owner(found.path)
         return owner is not None and owner[0] in _RECORDERS
 
     def located(self, path: str) -> str | None:

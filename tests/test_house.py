@@ -45,6 +45,8 @@ _FACTS = (
     "purl",
     "removals",
     "alterations",
+    "evidence",
+    "evidence.*",
 )
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
@@ -78,6 +80,8 @@ SEAMS = {
     "formats.nuget": Seam(("errors", "formats.base", "formats.documents", "formats.pe")),
     "formats.maven": Seam(("errors", "formats.base", "formats.documents", "formats.jars", "formats.zips")),
     "formats.*": Seam(("errors", "formats.base", "formats.globs"), ("license_expression", "packageurl")),
+    "evidence": Seam(("evidence.*", "formats.base")),
+    "evidence.*": Seam(("errors", "formats.base", "formats.elf")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),

@@ -61,6 +61,16 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extractor:
+    """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s."""
+
+    name: str
+    extract: Callable[[str, bytes], bytes | None]
+    extract_globs: tuple[str, ...] = ()
+    extract_magic: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One package-database format.
 

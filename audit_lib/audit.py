@@ -21,7 +21,7 @@ from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
-from audit_lib.rootfs import Rootfs
+from audit_lib.rootfs import Entry, Rootfs
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
@@ -209,38 +209,34 @@ def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> It
 
 
 def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFrame:
-    first_names: dict[Any, str] = {}
+    paths = [f"/{path}" for path in ownership.paths]
+    layers, kinds, sizes_, modes, uids, gids, links, magics, capabilities = (
+        [list(column) for column in zip(*ownership.entries, strict=True)] if paths else [[] for _ in Entry._fields]
+    )
     shared = rootfs.shared_inodes()
-    modes: dict[int, str] = {}
-    columns: dict[str, list[Any]] = {column.name: [] for column in fields(File)}
-    for path, entry, inode, owner, owner_count in zip(
-        ownership.paths,
-        ownership.entries,
-        ownership.inodes,
-        ownership.owners,
-        ownership.owner_counts,
-        strict=True,
-    ):
-        assert entry is not None  # noqa: S101 - every path of the tree has an entry
-        kind, size, link = entry.kind, entry.size, entry.link
-        if kind == "hardlink" or inode in shared:
-            first = first_names.setdefault(inode, path)
-            kind, size, link = ("file", size, None) if first == path else ("hardlink", 0, f"/{first}")
-        shown = f"/{path}"
-        columns["path"].append(_text(shown))
-        columns["kind"].append(kind)
-        columns["file_bytes"].append(size)
-        columns["mode"].append(modes.setdefault(entry.mode, f"{entry.mode:04o}"))
-        columns["uid"].append(entry.uid)
-        columns["gid"].append(entry.gid)
-        columns["link_target"].append(None if link is None else _text(link))
-        columns["layer"].append(entry.layer)
-        columns["format"].append(owner[0] if owner else None)
-        columns["package"].append(owner[1] if owner else None)
-        columns["category"].append(sizes.category(shown, kind, entry.magic))
-        columns["owner_count"].append(owner_count)
-        columns["capabilities"].append(None if entry.capability is None else capability_text(entry.capability))
-    columns["image"] = [label] * len(ownership.paths)
+    first_names: dict[Any, str] = {}
+    for row, inode in enumerate(ownership.inodes) if shared else ():
+        if inode in shared:
+            first = first_names.setdefault(inode, paths[row])
+            kinds[row], links[row] = ("file", None) if first is paths[row] else ("hardlink", first)
+            sizes_[row] = sizes_[row] if first is paths[row] else 0
+    octal = {mode: f"{mode:04o}" for mode in set(modes)}
+    columns: dict[str, list[Any]] = {
+        "image": [label] * len(paths),
+        "path": [_text(path) for path in paths],
+        "kind": kinds,
+        "file_bytes": sizes_,
+        "mode": [octal[mode] for mode in modes],
+        "uid": uids,
+        "gid": gids,
+        "link_target": [None if link is None else _text(link) for link in links],
+        "layer": layers,
+        "format": [owner[0] if owner else None for owner in ownership.owners],
+        "package": [owner[1] if owner else None for owner in ownership.owners],
+        "category": list(map(sizes.category, paths, kinds, magics)),
+        "capabilities": [None if stored is None else capability_text(stored) for stored in capabilities],
+        "owner_count": ownership.owner_counts,
+    }
     return make_table(File, columns)
 
 
@@ -395,7 +391,7 @@ def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], labe
 def _layer_row(  # noqa: PLR0913 - the parts that one row is made of
     label: str, number: int, layer: LayerRef, scan: LayerScan, created_by: str | None, reclaimable: int
 ) -> Layer:
-    whiteouts = sum(posixpath.basename(path).startswith(".wh.") for path in scan.paths)
+    whiteouts = sum("/.wh." in f"/{path}" and posixpath.basename(path).startswith(".wh.") for path in scan.paths)
     folders = sum(kind == "5" for kind in scan.kinds)
     return Layer(
         image=label,

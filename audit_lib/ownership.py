@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -21,8 +20,7 @@ class Ownership:
     def __init__(self, inventory: Inventory) -> None:
         self.rootfs = inventory.rootfs
         self.paths = self.rootfs.paths()
-        self.entries = [self.rootfs.entry(path) for path in self.paths]
-        self.inodes = [self.rootfs.inode(path) for path in self.paths]
+        self.entries, self.inodes = self.rootfs.entries(self.paths)
         self._rows = {path: row for row, path in enumerate(self.paths)}
         self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
         self.owner_counts = [0] * len(self.paths)
@@ -98,7 +96,7 @@ class Ownership:
         for path in paths:
             real = self.located(path)
             row = None if real is None else self._rows[real]
-            if row is not None and self.entries[row].kind != "directory":  # type: ignore[union-attr]
+            if row is not None and self.entries[row].kind != "directory":
                 rows.add(row)
         return rows
 
@@ -108,20 +106,22 @@ class Ownership:
             self.owner_counts[row] += 1
             if self.owners[row] is None:
                 self.owners[row] = owner
-        weights = {self.inodes[row]: self.entries[row].size for row in rows}  # type: ignore[union-attr]
+        weights = {self.inodes[row]: self.entries[row].size for row in rows}
         size, count = self.weights.get(id(found), (0, 0))
         self.weights[id(found)] = (size + sum(weights.values()), count + len(rows))
 
     def _claim_below(self, below: dict[str, list[tuple[Format, Found]]]) -> None:
         rows: dict[str, set[int]] = {folder: set() for folder in below}
+        # folder → the claimed one that it is or lies in, "" for none; each folder is looked at once
+        claimed = {"": "", **{folder: folder for folder in below}}
         for row, path in enumerate(self.paths):
-            if self.entries[row].kind == "directory":  # type: ignore[union-attr]
-                continue
-            folder = posixpath.dirname(path)
-            while folder and folder not in rows:
-                folder = posixpath.dirname(folder)
-            if folder:
-                rows[folder].add(row)
+            passed, folder = [], path.rpartition("/")[0]
+            while folder not in claimed:
+                passed.append(folder)
+                folder = folder.rpartition("/")[0]
+            claimed.update(dict.fromkeys(passed, claimed[folder]))
+            if claimed[folder] and self.entries[row].kind != "directory":
+                rows[claimed[folder]].add(row)
         for folder, claims in below.items():
             for form, found in claims:
                 self._claim(form, found, rows[folder])

@@ -19,7 +19,7 @@ from isal import igzip_lib
 
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, LimitError
 from audit_lib.formats.base import Extractor, Format
-from audit_lib.formats.globs import Matcher
+from audit_lib.formats.globs import Router
 from audit_lib.sources.base import Blob, Stream
 from audit_lib.tar import Member, Window, clean, members
 
@@ -28,6 +28,7 @@ _CHUNK = 1024 * 1024
 _QUEUED = 4
 # zstd says in its frame header how much of the past it looks back on: what the decoder has to hold (RFC 8878, 3.1.1.1.2).
 _MAX_ZSTD_WINDOW = 128 * 1024 * 1024
+_MAGIC_BYTES = 4
 _ELF, _SCRIPT, _ARCHIVE = b"\x7fELF", b"#!", b"!<ar"
 
 
@@ -132,10 +133,15 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
     digests: Sequence[str],
     limits: Limits,
 ) -> None:
-    matcher = Matcher([*globs, *(glob for form in formats for glob in form.globs)])
-    keep, names = matcher.matches, matcher.names
-    extracting: list[Format | Extractor] = [*(form for form in formats if form.extract), *others]
-    extractors = [(form, Matcher(form.extract_globs).matches, form.extract_magic) for form in extracting]
+    kept_for = Router({None: [*globs, *(glob for form in formats for glob in form.globs)]})
+    keep, names = kept_for.askers, kept_for.names
+    extractors: list[Format | Extractor] = [*(form for form in formats if form.extract), *others]
+    asking = Router({form.name: form.extract_globs for form in extractors}).askers
+    magics = sorted({form.extract_magic[:_MAGIC_BYTES] for form in extractors if form.extract_magic})
+    by_magic = {
+        magic: [form.name for form in extractors if (form.extract_magic or b"")[:_MAGIC_BYTES] == magic]
+        for magic in magics
+    }
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
     kept_bytes = evidence_bytes = 0
     for member in members(window, what):
@@ -162,25 +168,27 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
             if keep(path):
                 scan.kept[row] = b""
             continue
-        head = window.peek(4)
+        head = window.peek(_MAGIC_BYTES)
         if head == _ELF:
             scan.magics[row] = "elf"
         elif head[:2] == _SCRIPT:
             scan.magics[row] = "script"
         elif head == _ARCHIVE:
             scan.magics[row] = "archive"
-        wanted_by = [form for form, asks, magic in extractors if (magic and head.startswith(magic[:4])) or asks(path)]
-        is_kept = keep(path)
-        if not is_kept and not wanted_by:
+        wanted = asking(path)
+        if head in by_magic:
+            wanted = wanted.union(by_magic[head])
+        is_kept = bool(keep(path))
+        if not is_kept and not wanted:
             if digests and not member.is_sparse:
                 scan.digests[row] = _hashed(_pieces(window, member.stored), digests)
             continue
-        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted_by))
+        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted))
         content = _contents(window, member, limit, what)
         if digests and not member.is_sparse:
             pieces = [content] if isinstance(content, bytes) else _pieces(window, member.stored)
             scan.digests[row] = _hashed(pieces, digests)
-        for form in wanted_by:
+        for form in (form for form in extractors if form.name in wanted):
             found = content if isinstance(content, NotKept) else _extract(form, path, content)
             if isinstance(found, bytes):
                 evidence_bytes += len(found)

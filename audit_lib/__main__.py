@@ -17,7 +17,8 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from audit_lib.audit import Audit, audit
+from audit_lib import stated
+from audit_lib.audit import TABLES, Audit, audit
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
@@ -28,12 +29,13 @@ _WRONG_INPUT = 2
 _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
-AUDIT_TABLES = ("image", "layers", "files", "databases", "packages", "removed_packages", "altered_files", "binaries")
+AUDIT_TABLES = tuple(TABLES)
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
+_SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
 _REFERENCES = (
     "\b\nA reference names an image:\n"
-    + "\n".join(f"  {source.scheme + ':…':17} {source.purpose}" for source in SOURCES)
+    + "\n".join(f"  {scheme + ':…':17} {purpose}" for scheme, purpose in (*_SCHEMES, (stated.SCHEME, stated.PURPOSE)))
     + "\n  a path            recognised by what it holds\n  any other name    looked for in Docker, then in Podman\n"
 )
 
@@ -354,6 +356,7 @@ def _overview(found: Audit) -> str:
                         created_by=_short(found.layers["created_by"])
                     ),
                     rows=None,
+                    is_known=found.knows("layers"),
                 )
             ),
             "Largest packages\n"

@@ -8,19 +8,21 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from audit_lib import cpe, distribution, licenses, sizes
+from audit_lib import cpe, distribution, licenses, sizes, stated
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
-from audit_lib.errors import DigestError, ImageFormatError
+from audit_lib.errors import DigestError, ImageFormatError, SbomError
 from audit_lib.evidence import EXTRACTORS, binaries
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
+from audit_lib.reference import parse_platform
 from audit_lib.rootfs import Entry, Rootfs
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image, sample
@@ -34,12 +36,24 @@ from audit_lib.tables import (
     Layer,
     Package,
     RemovedPackage,
+    Row,
     Status,
     make_table,
     total,
 )
 from audit_lib.units import format_bytes, format_count, format_share
 
+# The tables of an `Audit`, by its attributes' names; each new one has a line here.
+TABLES: Mapping[str, type[Row]] = {
+    "image": Image,
+    "layers": Layer,
+    "files": File,
+    "databases": Database,
+    "packages": Package,
+    "removed_packages": RemovedPackage,
+    "altered_files": AlteredFile,
+    "binaries": Binary,
+}
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
 
@@ -51,6 +65,8 @@ class Audit:
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
     `binaries`. `config` is the image configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
+    `unknown`: the tables of which nothing is known, because the image is known from an SBOM alone. They are empty and mean
+    nothing, and the figures that would come of them are missing.
     """
 
     image: pd.DataFrame
@@ -63,6 +79,11 @@ class Audit:
     binaries: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+    def knows(self, table: str) -> bool:
+        """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
+        return table not in self.unknown
 
     @property
     def headline(self) -> str:
@@ -78,6 +99,8 @@ class Audit:
             if known["unowned_share"] is None
             else f"; no package claims {format_share(known['unowned_share'])} of the bytes"
         )
+        if not self.knows("files"):
+            return f"{image['image']} holds {packages} packages by its SBOM; its files, layers and sizes are unknown."
         return (
             f"{image['image']} holds {packages} packages and {format_bytes(known['file_bytes'])} of files "
             f"in {format_count(image['layer_count'])} layers{unowned}."
@@ -104,6 +127,11 @@ class Audit:
                 f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
                 "and how they were hardened is unknown (see binaries)"
             )
+        if self.unknown:
+            names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
+            said.append(
+                f"{self.image['image'].iloc[0]}: an SBOM does not tell these, so they are unknown, not none: {names}"
+            )
         return tuple(said)
 
 
@@ -115,7 +143,7 @@ def audit(
     check_files: bool = False,
     progress: Callable[[str, int], object] | None = None,
 ) -> Audit:
-    """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13` or `oci-dir:PATH`.
+    """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
 
     `platform` (`linux/arm64`) picks from an index, default this machine's. `limits` bound what an image may ask for.
     `check_files` hashes every file and compares it with what its package states (see `altered_files`); that takes about as
@@ -125,6 +153,9 @@ def audit(
     error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
+    document = stated.find_document(reference)
+    if document is not None:
+        return _from_document(document, reference, platform, limits)
     keep = distribution.GLOBS
     digests = ALGORITHMS if check_files else ()
     scans: dict[str, LayerScan] = {}
@@ -138,6 +169,23 @@ def audit(
     layers = _in_order(facts, scans, reference)
     inventory = Inventory(layers, limits)
     return _tables(inventory, facts, layers, reference, kind, check_files=check_files)
+
+
+def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
+    """Return the audit of an image that is known from an SBOM alone."""
+    document = stated.read_document(path, reference, limit=limits.kept_file_bytes)
+    architecture = document.facts.get("architecture")
+    if platform is not None and architecture not in {None, parse_platform(platform).architecture}:
+        raise SbomError(f"{reference}: expected an SBOM of {platform}, found one of {architecture}")
+    databases = stated.databases_table(document, path, reference)
+    known = {
+        "image": stated.image_table(document, databases, reference),
+        "databases": databases,
+        "packages": stated.packages_table(document, path, reference),
+    }
+    unknown = {name: make_table(row, []) for name, row in TABLES.items() if name not in known}
+    notes = tuple(stated.notes(document, reference))
+    return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown))
 
 
 def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> list[LayerScan]:

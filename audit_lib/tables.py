@@ -382,7 +382,7 @@ class CategorySize(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSize(Row):
-    """One row a layer of either image; `is_shared` where both images have that diff id."""
+    """One row a layer of either image; `is_shared` where both images have that diff id, missing where the other's are unknown."""
 
     KEY: ClassVar[tuple[str, ...]] = ("role", "layer")
 
@@ -395,7 +395,7 @@ class LayerSize(Row):
     unpacked_bytes: int
     content_bytes: int
     reclaimable_bytes: int
-    is_shared: bool
+    is_shared: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,11 +92,17 @@ SEAMS = {
     "ownership": Seam((*_SCANS, "inventory")),
     "alterations": Seam((*_SCANS, "inventory", "ownership")),
     "licenses": Seam(("errors",), ("license_expression",)),
+    "sboms": Seam(("errors", "formats.documents", "sboms.*")),
+    "sboms.base": Seam(("errors", "formats.base", "formats.documents"), ("packageurl",)),
+    "sboms.*": Seam(("errors", "formats.documents", "sboms.base", "sboms.columns")),
+    "stated": Seam(
+        ("errors", "distribution", "licenses", "purl", "reference", "sboms", "sboms.*", "tables"), ("pandas",)
+    ),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     "cpe": Seam(("formats.base",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
-        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "surface", "vulnerabilities*", "compliance*"),
+        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "stated", "surface", "vulnerabilities*", "compliance*"),
         ("pandas",),
     ),
     "sizes": Seam(("errors", "tables"), ("pandas",)),

@@ -17,11 +17,13 @@ from audit_lib.formats import (
     nuget,
     opkg,
     pypi,
+    rpm,
 )
 from audit_lib.formats.base import Format
 
 FORMATS: tuple[Format, ...] = (
     deb.FORMAT,
+    rpm.FORMAT,
     apk.FORMAT,
     alpm.FORMAT,
     opkg.FORMAT,

@@ -8,36 +8,52 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from audit_lib import cpe, distribution, licenses, sizes
+from audit_lib import cpe, distribution, licenses, sizes, stated
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
-from audit_lib.errors import DigestError, ImageFormatError
+from audit_lib.errors import DigestError, ImageFormatError, SbomError
+from audit_lib.evidence import EXTRACTORS, binaries
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
-from audit_lib.rootfs import Rootfs
+from audit_lib.reference import parse_platform
+from audit_lib.rootfs import Entry, Rootfs
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts, LayerRef
 from audit_lib.tables import (
     AlteredFile,
+    Binary,
     Database,
     File,
     Image,
     Layer,
     Package,
     RemovedPackage,
+    Row,
     Status,
     make_table,
     total,
 )
 from audit_lib.units import format_bytes, format_count, format_share
 
+# The tables of an `Audit`, by its attributes' names; each new one has a line here.
+TABLES: Mapping[str, type[Row]] = {
+    "image": Image,
+    "layers": Layer,
+    "files": File,
+    "databases": Database,
+    "packages": Package,
+    "removed_packages": RemovedPackage,
+    "altered_files": AlteredFile,
+    "binaries": Binary,
+}
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
 
@@ -46,9 +62,11 @@ _LARGE_SHARE = 0.25
 class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
-    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`. `config` is the image
-    configuration as parsed JSON.
+    `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
+    `binaries`. `config` is the image configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
+    `unknown`: the tables of which nothing is known, because the image is known from an SBOM alone. They are empty and mean
+    nothing, and the figures that would come of them are missing.
     """
 
     image: pd.DataFrame
@@ -58,8 +76,14 @@ class Audit:
     packages: pd.DataFrame
     removed_packages: pd.DataFrame
     altered_files: pd.DataFrame
+    binaries: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    unknown: frozenset[str] = frozenset()
+
+    def knows(self, table: str) -> bool:
+        """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
+        return table not in self.unknown
 
     @property
     def headline(self) -> str:
@@ -75,6 +99,8 @@ class Audit:
             if known["unowned_share"] is None
             else f"; no package claims {format_share(known['unowned_share'])} of the bytes"
         )
+        if not self.knows("files"):
+            return f"{image['image']} holds {packages} packages by its SBOM; its files, layers and sizes are unknown."
         return (
             f"{image['image']} holds {packages} packages and {format_bytes(known['file_bytes'])} of files "
             f"in {format_count(image['layer_count'])} layers{unowned}."
@@ -95,6 +121,17 @@ class Audit:
         ]
         if not self.databases["status"].isin(["read", "damaged"]).any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
+        unread = int((self.binaries["status"] != "read").sum())
+        if unread:
+            said.append(
+                f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
+                "and how they were hardened is unknown (see binaries)"
+            )
+        if self.unknown:
+            names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
+            said.append(
+                f"{self.image['image'].iloc[0]}: an SBOM does not tell these, so they are unknown, not none: {names}"
+            )
         return tuple(said)
 
 
@@ -106,7 +143,7 @@ def audit(
     check_files: bool = False,
     progress: Callable[[str, int], object] | None = None,
 ) -> Audit:
-    """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13` or `oci-dir:PATH`.
+    """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
 
     `platform` (`linux/arm64`) picks from an index, default this machine's. `limits` bound what an image may ask for.
     `check_files` hashes every file and compares it with what its package states (see `altered_files`); that takes about as
@@ -116,6 +153,9 @@ def audit(
     error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
+    document = stated.find_document(reference)
+    if document is not None:
+        return _from_document(document, reference, platform, limits)
     keep = distribution.GLOBS
     digests = ALGORITHMS if check_files else ()
     scans: dict[str, LayerScan] = {}
@@ -123,12 +163,29 @@ def audit(
         for blob in source.blobs():
             report = None if progress is None else (lambda count, name=blob.name: progress(name, count))
             scans[blob.name] = scan_layer(
-                blob, formats=FORMATS, keep=keep, digests=digests, limits=limits, progress=report
+                blob, formats=FORMATS, extractors=EXTRACTORS, keep=keep, digests=digests, limits=limits, progress=report
             )
         facts, kind = source.facts(), source.source
     layers = _in_order(facts, scans, reference)
     inventory = Inventory(layers, limits)
     return _tables(inventory, facts, layers, reference, kind, check_files=check_files)
+
+
+def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
+    """Return the audit of an image that is known from an SBOM alone."""
+    document = stated.read_document(path, reference, limit=limits.kept_file_bytes)
+    architecture = document.facts.get("architecture")
+    if platform is not None and architecture not in {None, parse_platform(platform).architecture}:
+        raise SbomError(f"{reference}: expected an SBOM of {platform}, found one of {architecture}")
+    databases = stated.databases_table(document, path, reference)
+    known = {
+        "image": stated.image_table(document, databases, reference),
+        "databases": databases,
+        "packages": stated.packages_table(document, path, reference),
+    }
+    unknown = {name: make_table(row, []) for name, row in TABLES.items() if name not in known}
+    notes = tuple(stated.notes(document, reference))
+    return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown))
 
 
 def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> list[LayerScan]:
@@ -171,6 +228,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         packages=packages,
         removed_packages=removed_packages,
         altered_files=altered_files,
+        binaries=_binaries_table(ownership, label),
         config=facts.config,
         notes=tuple(_notes(image.iloc[0], removed_packages, altered_files)),
     )
@@ -199,38 +257,34 @@ def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> It
 
 
 def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFrame:
-    first_names: dict[Any, str] = {}
+    paths = [f"/{path}" for path in ownership.paths]
+    layers, kinds, sizes_, modes, uids, gids, links, magics, capabilities = (
+        [list(column) for column in zip(*ownership.entries, strict=True)] if paths else [[] for _ in Entry._fields]
+    )
     shared = rootfs.shared_inodes()
-    modes: dict[int, str] = {}
-    columns: dict[str, list[Any]] = {column.name: [] for column in fields(File)}
-    for path, entry, inode, owner, owner_count in zip(
-        ownership.paths,
-        ownership.entries,
-        ownership.inodes,
-        ownership.owners,
-        ownership.owner_counts,
-        strict=True,
-    ):
-        assert entry is not None  # noqa: S101 - every path of the tree has an entry
-        kind, size, link = entry.kind, entry.size, entry.link
-        if kind == "hardlink" or inode in shared:
-            first = first_names.setdefault(inode, path)
-            kind, size, link = ("file", size, None) if first == path else ("hardlink", 0, f"/{first}")
-        shown = f"/{path}"
-        columns["path"].append(_text(shown))
-        columns["kind"].append(kind)
-        columns["file_bytes"].append(size)
-        columns["mode"].append(modes.setdefault(entry.mode, f"{entry.mode:04o}"))
-        columns["uid"].append(entry.uid)
-        columns["gid"].append(entry.gid)
-        columns["link_target"].append(None if link is None else _text(link))
-        columns["layer"].append(entry.layer)
-        columns["format"].append(owner[0] if owner else None)
-        columns["package"].append(owner[1] if owner else None)
-        columns["category"].append(sizes.category(shown, kind, entry.magic))
-        columns["owner_count"].append(owner_count)
-        columns["capabilities"].append(None if entry.capability is None else capability_text(entry.capability))
-    columns["image"] = [label] * len(ownership.paths)
+    first_names: dict[Any, str] = {}
+    for row, inode in enumerate(ownership.inodes) if shared else ():
+        if inode in shared:
+            first = first_names.setdefault(inode, paths[row])
+            kinds[row], links[row] = ("file", None) if first is paths[row] else ("hardlink", first)
+            sizes_[row] = sizes_[row] if first is paths[row] else 0
+    octal = {mode: f"{mode:04o}" for mode in set(modes)}
+    columns: dict[str, list[Any]] = {
+        "image": [label] * len(paths),
+        "path": [_text(path) for path in paths],
+        "kind": kinds,
+        "file_bytes": sizes_,
+        "mode": [octal[mode] for mode in modes],
+        "uid": uids,
+        "gid": gids,
+        "link_target": [None if link is None else _text(link) for link in links],
+        "layer": layers,
+        "format": [owner[0] if owner else None for owner in ownership.owners],
+        "package": [owner[1] if owner else None for owner in ownership.owners],
+        "category": list(map(sizes.category, paths, kinds, magics)),
+        "capabilities": [None if stored is None else capability_text(stored) for stored in capabilities],
+        "owner_count": ownership.owner_counts,
+    }
     return make_table(File, columns)
 
 
@@ -348,6 +402,21 @@ def _altered_table(inventory: Inventory, ownership: Ownership, label: str, *, ch
     return make_table(AlteredFile, rows.values())
 
 
+def _binaries_table(ownership: Ownership, label: str) -> pd.DataFrame:
+    rootfs = ownership.rootfs
+    rows = {path: binaries.facts_of(found) for path, found in rootfs.evidence(binaries.NAME).items()}
+    unread = {
+        path: {"status": "not_examined", "detail": why} for path, why in rootfs.not_examined(binaries.NAME).items()
+    }
+    columns: dict[str, list[Any]] = {column.name: [] for column in fields(Binary)}
+    for path, facts in sorted((rows | unread).items()):
+        owner = ownership.owner(path)
+        named = {"image": label, "path": _text(f"/{path}"), "package": owner[1] if owner else None}
+        for name, values in columns.items():
+            values.append({**facts, **named}.get(name))
+    return make_table(Binary, columns)
+
+
 def _instructions(layers: pd.DataFrame) -> list[str | None]:
     return [None if pd.isna(text) else str(text) for text in layers["created_by"]]
 
@@ -370,7 +439,7 @@ def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], labe
 def _layer_row(  # noqa: PLR0913 - the parts that one row is made of
     label: str, number: int, layer: LayerRef, scan: LayerScan, created_by: str | None, reclaimable: int
 ) -> Layer:
-    whiteouts = sum(posixpath.basename(path).startswith(".wh.") for path in scan.paths)
+    whiteouts = sum("/.wh." in f"/{path}" and posixpath.basename(path).startswith(".wh.") for path in scan.paths)
     folders = sum(kind == "5" for kind in scan.kinds)
     return Layer(
         image=label,

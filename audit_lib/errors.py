@@ -52,6 +52,10 @@ class DamagedDatabaseError(AuditError):
         self.problem = problem
 
 
+class SbomError(AuditError):
+    """An SBOM document that a reference names cannot be read, or is not what its notation says it must be."""
+
+
 class TableError(AuditError):
     """A table does not have the columns, types, values or keys of its row class."""
 

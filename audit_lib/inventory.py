@@ -9,7 +9,7 @@ from typing import Any
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Broken, Format, Found
-from audit_lib.formats.globs import Matcher
+from audit_lib.formats.globs import Router
 from audit_lib.removals import Removal, removals
 from audit_lib.rootfs import Rootfs
 from audit_lib.scan import LayerScan, Limits
@@ -36,14 +36,13 @@ class Inventory:
         self.places: dict[tuple[str, str], Place] = {}
         self.deleted: dict[tuple[str, str], str] = {}
         self._removed: list[Removal] = []
-        asks = {form.name: Matcher(form.globs).matches for form in FORMATS}
+        asking = Router({form.name: form.globs for form in FORMATS}).askers
         for number, scan in enumerate(scans, start=1):
             changed = {form for form, _ in scan.evidence}
             hides = any("/.wh." in f"/{path}" for path in scan.paths)
-            kept = [scan.paths[row] for row in (*scan.kept, *scan.links)]
-            forms = [
-                form for form in FORMATS if form.name in changed or hides or any(asks[form.name](path) for path in kept)
-            ]
+            for row in (*scan.kept, *scan.links):
+                changed |= asking(scan.paths[row])
+            forms = [form for form in FORMATS if hides or form.name in changed]
             has_read = any(place.form in forms for place in self.places.values())
             before = self.rootfs.copy() if has_read else None
             self.rootfs.add(scan)

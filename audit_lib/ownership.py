@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
+from functools import cached_property
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
@@ -20,8 +20,7 @@ class Ownership:
     def __init__(self, inventory: Inventory) -> None:
         self.rootfs = inventory.rootfs
         self.paths = self.rootfs.paths()
-        self.entries = [self.rootfs.entry(path) for path in self.paths]
-        self.inodes = [self.rootfs.inode(path) for path in self.paths]
+        self.entries, self.inodes = self.rootfs.entries(self.paths)
         self._rows = {path: row for row, path in enumerate(self.paths)}
         self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
         self.owner_counts = [0] * len(self.paths)
@@ -54,16 +53,30 @@ class Ownership:
         if below:
             self._claim_below(below)
 
+    def owner(self, path: str) -> tuple[str, str] | None:
+        """Return (format, name) of the package that owns a path of the tree, or another name of that file; None for none."""
+        row = self._rows.get(path)
+        if row is None:
+            return None
+        names = (row, *self._further_names.get(self.inodes[row], ()))
+        return next((self.owners[name] for name in names if self.owners[name] is not None), None)
+
     def parent(self, form: Format, found: Found) -> str | None:
         """Return `format:name` of the distribution package that owns the file which states this one."""
-        row = self._rows.get(found.path)
-        owner = None if row is None or form.is_distribution else self.owners[row]
+        owner = None if form.is_distribution else self.owner(found.path)
         return None if owner is None or owner == (form.name, found.name) else f"{owner[0]}:{owner[1]}"
+
+    @cached_property
+    def _further_names(self) -> dict[tuple[int, int] | None, list[int]]:
+        names: dict[tuple[int, int] | None, list[int]] = {inode: [] for inode in self.rootfs.shared_inodes()}
+        for row, inode in enumerate(self.inodes) if names else ():
+            if inode in names:
+                names[inode].append(row)
+        return names
 
     def _is_recorded(self, found: Found) -> bool:
         """Tell whether a package of a distribution, or of conda, owns the file in which a program was recognised."""
-        row = self._rows.get(found.path)
-        owner = None if row is None else self.owners[row]
+        owner = self.owner(found.path)
         return owner is not None and owner[0] in _RECORDERS
 
     def located(self, path: str) -> str | None:
@@ -83,7 +96,7 @@ class Ownership:
         for path in paths:
             real = self.located(path)
             row = None if real is None else self._rows[real]
-            if row is not None and self.entries[row].kind != "directory":  # type: ignore[union-attr]
+            if row is not None and self.entries[row].kind != "directory":
                 rows.add(row)
         return rows
 
@@ -93,20 +106,22 @@ class Ownership:
             self.owner_counts[row] += 1
             if self.owners[row] is None:
                 self.owners[row] = owner
-        weights = {self.inodes[row]: self.entries[row].size for row in rows}  # type: ignore[union-attr]
+        weights = {self.inodes[row]: self.entries[row].size for row in rows}
         size, count = self.weights.get(id(found), (0, 0))
         self.weights[id(found)] = (size + sum(weights.values()), count + len(rows))
 
     def _claim_below(self, below: dict[str, list[tuple[Format, Found]]]) -> None:
         rows: dict[str, set[int]] = {folder: set() for folder in below}
+        # folder → the claimed one that it is or lies in, "" for none; each folder is looked at once
+        claimed = {"": "", **{folder: folder for folder in below}}
         for row, path in enumerate(self.paths):
-            if self.entries[row].kind == "directory":  # type: ignore[union-attr]
-                continue
-            folder = posixpath.dirname(path)
-            while folder and folder not in rows:
-                folder = posixpath.dirname(folder)
-            if folder:
-                rows[folder].add(row)
+            passed, folder = [], path.rpartition("/")[0]
+            while folder not in claimed:
+                passed.append(folder)
+                folder = folder.rpartition("/")[0]
+            claimed.update(dict.fromkeys(passed, claimed[folder]))
+            if claimed[folder] and self.entries[row].kind != "directory":
+                rows[claimed[folder]].add(row)
         for folder, claims in below.items():
             for form, found in claims:
                 self._claim(form, found, rows[folder])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from packageurl import PackageURL
 
@@ -20,7 +21,7 @@ def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
     differs, with its version where that differs too. An epoch that is a qualifier is no part of the version.
     """
     namespace, name = found.namespace, found.name
-    qualifiers = {key: _utf8(value) for key, value in found.qualifiers}
+    qualifiers = dict(found.qualifiers)
     if form.is_distribution:
         namespace = namespace or distribution.id
         if form.name == "rpm":
@@ -36,10 +37,23 @@ def purl_of(form: Format, found: Found, distribution: Distribution) -> str:
             )
     elif namespace:
         name = name.removeprefix(f"{namespace}:").removeprefix(f"{namespace}/")
+    version = (found.version or "").removeprefix(f"{qualifiers.get('epoch')}:")
+    return make_purl(form.name, namespace, name, version, qualifiers)
+
+
+def make_purl(
+    type_: str, namespace: str | None, name: str, version: str | None, qualifiers: Mapping[str, str] | None = None
+) -> str:
+    """Return a purl of parts that may hold anything.
+
+    >>> make_purl("generic", None, " / ", "1 ")
+    'pkg:generic/%3F@1'
+    """
     # A purl is UTF-8, and its name has at least one character that is neither a space nor a separator.
     parts = [re.sub(r"^[\s/]+|[\s/]+$", "", _utf8(part or "")) for part in (namespace, name)]
-    version = _utf8(found.version or "").removeprefix(f"{qualifiers.get('epoch')}:").strip() or None
-    return PackageURL(form.name, parts[0] or None, parts[1] or "?", version, qualifiers or None).to_string()
+    version = _utf8(version or "").strip() or None
+    spelled = {key: _utf8(value) for key, value in (qualifiers or {}).items()}
+    return PackageURL(type_, parts[0] or None, parts[1] or "?", version, spelled or None).to_string()
 
 
 def _utf8(text: str) -> str:

@@ -158,6 +158,11 @@ class _Found:
             for row in images
             if row["image"] not in present
         ]
+        gaps += [
+            f"{row['image']}: known from an SBOM alone, so its files, layers and sizes are unknown"
+            for row in images
+            if row["source"] == "sbom"
+        ]
         return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged))
 
 

@@ -7,8 +7,8 @@ lands behind that link, as umoci and containerd unpack it; an entry that is itse
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
 from audit_lib.formats.globs import pattern
@@ -30,8 +30,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of the tree as its layer states it; `layer` counts from 1, `size` is 0 but for files."""
 
     layer: int
@@ -59,14 +58,17 @@ class Rootfs:
         self._live: dict[str, tuple[int, int]] = {}
         # (layer, row) of a hard link's entry → that of the file it names
         self._linked: dict[tuple[int, int], tuple[int, int]] = {}
+        # (layer, row) of what lies behind a link in its folder's name → its path
+        self._moved: dict[tuple[int, int], str] = {}
+        # `_linked` the other way round, made when it is asked for
+        self._names_of: dict[tuple[int, int], list[tuple[int, int]]] | None = None
         self._kept: list[str] | None = None
         self._examined: dict[str, dict[str, bytes | NotKept]] = {}
 
     def add(self, scan: LayerScan) -> None:
         """Put a layer on top. Raises `ImageFormatError` for a hard link to nothing or in a loop, or a folder that is a file."""
         self.scans.append(scan)
-        self._kept = None
-        self._examined = {}
+        self._kept, self._examined, self._names_of = None, {}, None
         entries = self._whiteouts_applied(scan)
         number = len(self.scans) - 1
         folders = {scan.paths[row] for row in entries if scan.kinds[row] == "5"}
@@ -85,6 +87,8 @@ class Rootfs:
                 parents[path] = where
             elif where in own and scan.kinds[own[where][1]] == "5":
                 raise ImageFormatError(f"layer {scan.name}: states /{where} twice, as a folder and as something else")
+            if where != path:
+                self._moved[number, row] = where
             self._live[where] = own[where] = (number, row)
         if len(self._live) > self._limits.entries:
             raise LimitError(f"{scan.name}: more than {self._limits.entries:,} entries in the image (limit `entries`)")
@@ -94,7 +98,7 @@ class Rootfs:
         """Return the tree as it stands now; what is added to this one later does not show in it."""
         other = Rootfs(self._limits)
         other.scans = self.scans[:]
-        other._live, other._linked = self._live.copy(), self._linked.copy()
+        other._live, other._linked, other._moved = self._live.copy(), self._linked.copy(), self._moved.copy()
         return other
 
     def paths(self) -> list[str]:
@@ -103,34 +107,44 @@ class Rootfs:
 
     def entry(self, path: str) -> Entry | None:
         """Return the entry at exactly this path (no link followed), None where there is none."""
-        place = self._live.get(path)
-        if place is None:
-            return None
-        number, row = place
-        if row < 0:
-            return Entry(number + 1, "directory", 0, 0o755, 0, 0, None, "", None)
-        scan = self.scans[number]
-        target = self._linked.get(place)
-        if target is not None:
-            number_of_file, row_of_file = target
-            scan, row = self.scans[number_of_file], row_of_file
-        mode, uid, gid = scan.owners[row]
-        kind = _KINDS[scan.kinds[row]]
-        link = scan.links.get(row) if kind == "symlink" else None
-        return Entry(
-            number + 1,
-            kind,
-            scan.sizes[row],
-            mode,
-            uid,
-            gid,
-            link,
-            scan.magics.get(row, ""),
-            scan.capabilities.get(row),
-        )
+        return self.entries([path])[0][0] if path in self._live else None
+
+    def entries(self, paths: Sequence[str]) -> tuple[list[Entry], list[tuple[int, int]]]:
+        """Return the entries at exactly these paths, and for each what tells one file from another whatever its names.
+
+        That is (layer from 0, row) of its contents. Raises `KeyError` for a path that is not in the tree.
+        """
+        found, inodes = [], []
+        live, linked, scans = self._live, self._linked, self.scans
+        for path in paths:
+            place = live[path]
+            layer = place[0] + 1
+            number, row = inode = linked.get(place, place)
+            inodes.append(inode)
+            if row < 0:
+                found.append(Entry(layer, "directory", 0, 0o755, 0, 0, None, "", None))
+                continue
+            scan = scans[number]
+            kind = _KINDS[scan.kinds[row]]
+            mode, uid, gid = scan.owners[row]
+            link = scan.links[row] if kind == "symlink" else None
+            found.append(
+                Entry(
+                    layer,
+                    kind,
+                    scan.sizes[row],
+                    mode,
+                    uid,
+                    gid,
+                    link,
+                    scan.magics.get(row, ""),
+                    scan.capabilities.get(row),
+                )
+            )
+        return found, inodes
 
     def inode(self, path: str) -> tuple[int, int] | None:
-        """Return what tells one file from another whatever its names: (layer from 0, row) of its contents."""
+        """Return what tells a path's file from another whatever its names, None where there is none."""
         place = self._live.get(path)
         return None if place is None else self._linked.get(place, place)
 
@@ -181,7 +195,8 @@ class Rootfs:
     def glob(self, glob: str) -> Sequence[str]:
         """Return the kept files that match, sorted (see `formats.base.Tree`)."""
         if self._kept is None:
-            self._kept = sorted(path for path, place in self._live.items() if self._is_kept(path, place))
+            rows = [(number, row) for number, scan in enumerate(self.scans) for row in scan.kept]
+            self._kept = sorted(path for row in rows for path in self._names(row))
         return [path for path in self._kept if pattern(glob).fullmatch(path)]
 
     def read(self, path: str) -> bytes | None:
@@ -248,27 +263,20 @@ class Rootfs:
                 for (form, row), found in scan.evidence.items()
                 if form == name
             }
-            names: dict[tuple[int, int], str] = {}
-            for path, place in self._live.items() if rows else ():
-                inode = self._linked.get(place, place)
-                if inode in rows:
-                    names[inode] = min(path, names.get(inode, path))
-            self._examined[name] = {path: rows[inode] for inode, path in sorted(names.items(), key=lambda one: one[1])}
+            first = {min(names): found for row, found in rows.items() if (names := list(self._names(row)))}
+            self._examined[name] = dict(sorted(first.items()))
         return self._examined[name]
 
-    def _is_kept(self, path: str, place: tuple[int, int]) -> bool:
-        number, row = self._linked.get(place, place)
-        return row in self.scans[number].kept or (
-            row >= 0 and self.scans[number].kinds[row] == "2" and self._links_to_kept(path)
-        )
-
-    def _links_to_kept(self, path: str) -> bool:
-        try:
-            real = self.resolve(path)
-        except LoopError:
-            return False
-        number, row = self._live[real] if real else (0, -1)
-        return row in self.scans[number].kept
+    def _names(self, file: tuple[int, int]) -> Iterator[str]:
+        """Yield the paths under which the tree shows what a layer's row holds: none where it is hidden."""
+        if self._names_of is None:
+            self._names_of = {}
+            for link, named in self._linked.items():
+                self._names_of.setdefault(named, []).append(link)
+        for place in (file, *self._names_of.get(file, ())):
+            path = self._moved.get(place) or self.scans[place[0]].paths[place[1]]
+            if self._live.get(path) == place and self._linked.get(place, place) == file:
+                yield path
 
     def _symlink(self, place: tuple[int, int]) -> str | None:
         number, row = place

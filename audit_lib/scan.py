@@ -18,8 +18,8 @@ import zstandard
 from isal import igzip_lib
 
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, LimitError
-from audit_lib.formats.base import Format
-from audit_lib.formats.globs import Matcher
+from audit_lib.formats.base import Extractor, Format
+from audit_lib.formats.globs import Router
 from audit_lib.sources.base import Blob, Stream
 from audit_lib.tar import Member, Window, clean, members
 
@@ -28,6 +28,7 @@ _CHUNK = 1024 * 1024
 _QUEUED = 4
 # zstd says in its frame header how much of the past it looks back on: what the decoder has to hold (RFC 8878, 3.1.1.1.2).
 _MAX_ZSTD_WINDOW = 128 * 1024 * 1024
+_MAGIC_BYTES = 4
 _ELF, _SCRIPT, _ARCHIVE = b"\x7fELF", b"#!", b"!<ar"
 
 
@@ -37,9 +38,9 @@ class Limits:
 
     `entries` and `unpacked_bytes` hold for each layer, and `entries` for the whole image too. `inflation` is how
     many times its compressed length a layer may become, once it is longer than `inflation_from_bytes`.
-    `kept_file_bytes` is the largest package-database file that is read, `kept_bytes` all of a layer together:
-    a larger one is reported as damaged, not refused. `examined_bytes` is the largest single file (an archive,
-    an executable) that is looked into.
+    `kept_file_bytes` is the largest package-database file that is read, `kept_bytes` all of a layer together, and all
+    that is taken out of its other files: a larger one is reported as damaged, not refused. `examined_bytes` is the
+    largest single file (an archive, an executable) that is looked into.
     """
 
     entries: int = 1_000_000
@@ -67,7 +68,7 @@ class LayerScan:
     ("0" file … "6" pipe). `sizes`: contents of a file, else 0. `owners`: (permission bits, uid, gid). By row
     number, where there is something to say: `links` (targets), `magics` ("elf", "script", "archive"),
     `capabilities` (the raw `security.capability` attribute), `kept` (contents), `digests` (hexadecimal, by the
-    algorithm's name). `evidence`: by (format, row).
+    algorithm's name). `evidence`: by (name of the format or extractor, row).
     """
 
     name: str
@@ -93,13 +94,15 @@ def scan_layer(  # noqa: PLR0913 - what is asked of a layer
     *,
     formats: Sequence[Format],
     limits: Limits,
+    extractors: Sequence[Extractor] = (),
     keep: Sequence[str] = (),
     digests: Sequence[str] = (),
     progress: Callable[[int], object] | None = None,
 ) -> LayerScan:
     """Read a layer to its end and return what it holds, its diff id and its digest.
 
-    `keep` are globs of files to keep beside those that the formats ask for. `digests` are the algorithms, as hashlib
+    `keep` are globs of files to keep beside those that the formats ask for, `extractors` what takes evidence out of files
+    beside the formats. `digests` are the algorithms, as hashlib
     names them, by which every file is hashed. `progress` is called with the number of stored
     bytes each time some were read. Raises `ImageFormatError` for what is not a layer, `DigestError` where the bytes are not
     what `blob.digest` promises, `LimitError` past a limit.
@@ -108,7 +111,7 @@ def scan_layer(  # noqa: PLR0913 - what is asked of a layer
     what = f"layer {blob.name}"
     with _Pipeline(blob.stream, what, limits, progress) as pipeline:
         window = Window(pipeline.chunks())
-        _walk(scan, window, what, formats, keep, digests, limits)
+        _walk(scan, window, what, formats, extractors, keep, digests, limits)
         while window.skip(_CHUNK):
             pass
     scan.compression = pipeline.compression
@@ -125,15 +128,22 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
     window: Window,
     what: str,
     formats: Sequence[Format],
+    others: Sequence[Extractor],
     globs: Sequence[str],
     digests: Sequence[str],
     limits: Limits,
 ) -> None:
-    matcher = Matcher([*globs, *(glob for form in formats for glob in form.globs)])
-    keep, names = matcher.matches, matcher.names
-    extractors = [(form, Matcher(form.extract_globs).matches, form.extract_magic) for form in formats if form.extract]
+    kept_for = Router({None: [*globs, *(glob for form in formats for glob in form.globs)]})
+    keep, names = kept_for.askers, kept_for.names
+    extractors: list[Format | Extractor] = [*(form for form in formats if form.extract), *others]
+    asking = Router({form.name: form.extract_globs for form in extractors}).askers
+    magics = sorted({form.extract_magic[:_MAGIC_BYTES] for form in extractors if form.extract_magic})
+    by_magic = {
+        magic: [form.name for form in extractors if (form.extract_magic or b"")[:_MAGIC_BYTES] == magic]
+        for magic in magics
+    }
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
-    kept_bytes = 0
+    kept_bytes = evidence_bytes = 0
     for member in members(window, what):
         row = len(paths)
         if row >= limits.entries:
@@ -158,26 +168,34 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
             if keep(path):
                 scan.kept[row] = b""
             continue
-        head = window.peek(4)
+        head = window.peek(_MAGIC_BYTES)
         if head == _ELF:
             scan.magics[row] = "elf"
         elif head[:2] == _SCRIPT:
             scan.magics[row] = "script"
         elif head == _ARCHIVE:
             scan.magics[row] = "archive"
-        wanted_by = [form for form, asks, magic in extractors if (magic and head.startswith(magic[:4])) or asks(path)]
-        is_kept = keep(path)
-        if not is_kept and not wanted_by:
+        wanted = asking(path)
+        if head in by_magic:
+            wanted = wanted.union(by_magic[head])
+        is_kept = bool(keep(path))
+        if not is_kept and not wanted:
             if digests and not member.is_sparse:
                 scan.digests[row] = _hashed(_pieces(window, member.stored), digests)
             continue
-        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted_by))
+        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted))
         content = _contents(window, member, limit, what)
         if digests and not member.is_sparse:
             pieces = [content] if isinstance(content, bytes) else _pieces(window, member.stored)
             scan.digests[row] = _hashed(pieces, digests)
-        for form in wanted_by:
+        for form in (form for form in extractors if form.name in wanted):
             found = content if isinstance(content, NotKept) else _extract(form, path, content)
+            if isinstance(found, bytes):
+                evidence_bytes += len(found)
+                if evidence_bytes > limits.kept_bytes:
+                    found = NotKept(
+                        f"what was taken out of the layer's files is larger than {limits.kept_bytes:,} bytes (limit `kept_bytes`)"
+                    )
             if found is not None:
                 scan.evidence[form.name, row] = found
         if is_kept:
@@ -218,7 +236,7 @@ def _contents(window: Window, member: Member, limit: int, what: str) -> bytes | 
     return content
 
 
-def _extract(form: Format, path: str, content: bytes) -> bytes | NotKept | None:
+def _extract(form: Format | Extractor, path: str, content: bytes) -> bytes | NotKept | None:
     assert form.extract is not None  # noqa: S101 - chosen by that above; mypy cannot see it
     try:
         return form.extract(path, content)

@@ -17,6 +17,8 @@ from audit_lib.errors import TableError
 Status = Literal["read", "absent", "damaged"]
 Kind = Literal["file", "hardlink", "directory", "symlink", "character_device", "block_device", "fifo"]
 Change = Literal["added", "removed", "kept", "changed"]
+BinaryKind = Literal["executable", "shared_library", "object", "core", "debug", "other"]
+Relro = Literal["none", "partial", "full"]
 Category = Literal[
     "caches",
     "bytecode",
@@ -254,6 +256,57 @@ class AlteredFile(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Binary(Row):
+    """One row an ELF file, under the first of its names: what the loader needs for it, and how it was hardened.
+
+    `status`: `read`, `damaged` (cut, or it says what cannot be), `not_examined` (larger than the limits allow); all facts of the
+    latter two are missing and `detail` says why. Missing facts are not to be told from the file, or make no sense for its `kind`:
+    `object` (a relocatable file, kernel modules too), `debug` (separate debug information), `core` and `other` state little.
+    `machine` is named as by `uname -m`.
+
+    `is_pie`: a position-independent executable; missing for libraries. `relro`: what the loader makes read-only after relocation
+    (PT_GNU_RELRO), `full` where nothing is bound later (BIND_NOW). `has_nx`: its stack is not executable; false also where the
+    file does not say. `has_canary`: it refers to the functions of the stack protector; missing for a static executable without
+    symbols. `fortified_count`: how many functions it imports in the form that _FORTIFY_SOURCE puts in (`__memcpy_chk`),
+    `fortifiable_count`: how many in that or in the plain form; `has_fortify`: any in that form, missing where nothing can be told
+    (none that could be, static, musl). A compiler leaves calls alone that it knows to be safe, so false is no proof.
+    `is_stripped`: it has no table of symbols beside the loader's. `is_static`: an executable that asks for no loader.
+
+    `needed`: libraries by name (DT_NEEDED); `needed_versions`: versions of symbols, each as `library:version`;
+    `defined_versions`: those that it offers itself. All joined by ", ", in the order of the file. `needed_glibc`: the highest
+    GLIBC_x.y of them, without "GLIBC_". `rpath`, `runpath`: as they stand in the file, `$ORIGIN` and all.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "path")
+
+    image: str
+    path: str
+    package: str | None
+    status: Literal["read", "damaged", "not_examined"]
+    machine: str | None
+    bits: int | None
+    kind: BinaryKind | None
+    is_static: bool | None
+    is_pie: bool | None
+    relro: Relro | None
+    has_nx: bool | None
+    has_canary: bool | None
+    has_fortify: bool | None
+    fortified_count: int | None
+    fortifiable_count: int | None
+    is_stripped: bool | None
+    interpreter: str | None
+    soname: str | None
+    needed: str | None
+    rpath: str | None
+    runpath: str | None
+    needed_versions: str | None
+    defined_versions: str | None
+    needed_glibc: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SizeGroup(Row):
     """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
 
@@ -329,7 +382,7 @@ class CategorySize(Row):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSize(Row):
-    """One row a layer of either image; `is_shared` where both images have that diff id."""
+    """One row a layer of either image; `is_shared` where both images have that diff id, missing where the other's are unknown."""
 
     KEY: ClassVar[tuple[str, ...]] = ("role", "layer")
 
@@ -342,7 +395,7 @@ class LayerSize(Row):
     unpacked_bytes: int
     content_bytes: int
     reclaimable_bytes: int
-    is_shared: bool
+    is_shared: bool | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -195,6 +195,8 @@ def clean(name: str, what: str) -> str:
     >>> clean("./usr//bin/", "layer"), clean("/etc/../bin/sh", "layer"), clean("./", "layer")
     ('usr/bin', 'bin/sh', '')
     """
+    if name.startswith("./"):  # so every name begins where a tar was made of "."
+        name = name[2:].lstrip("/")
     if "//" in name or "./" in name or "/." in name or name in {".", ".."}:
         path = posixpath.normpath(name.lstrip("/") or ".")
         if path == ".." or path.startswith("../"):

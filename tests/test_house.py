@@ -45,6 +45,8 @@ _FACTS = (
     "purl",
     "removals",
     "alterations",
+    "evidence",
+    "evidence.*",
 )
 _TABLES = ("errors", "units", "tables", "sizes")
 _ANY = ("*",)
@@ -94,6 +96,8 @@ SEAMS = {
     "formats.nuget": Seam(("errors", "formats.base", "formats.documents", "formats.pe")),
     "formats.maven": Seam(("errors", "formats.base", "formats.documents", "formats.jars", "formats.zips")),
     "formats.*": Seam(("errors", "formats.base", "formats.globs"), ("license_expression", "packageurl")),
+    "evidence": Seam(("evidence.*", "formats.base")),
+    "evidence.*": Seam(("errors", "formats.base", "formats.elf")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
@@ -104,11 +108,17 @@ SEAMS = {
     "ownership": Seam((*_SCANS, "inventory")),
     "alterations": Seam((*_SCANS, "inventory", "ownership")),
     "licenses": Seam(("errors",), ("license_expression",)),
+    "sboms": Seam(("errors", "formats.documents", "sboms.*")),
+    "sboms.base": Seam(("errors", "formats.base", "formats.documents"), ("packageurl",)),
+    "sboms.*": Seam(("errors", "formats.documents", "sboms.base", "sboms.columns")),
+    "stated": Seam(
+        ("errors", "distribution", "licenses", "purl", "reference", "sboms", "sboms.*", "tables"), ("pandas",)
+    ),
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     "cpe": Seam(("formats.base",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
-        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "surface", "vulnerabilities*", "compliance*"),
+        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "stated", "surface", "vulnerabilities*", "compliance*"),
         ("pandas",),
     ),
     "sizes": Seam(("errors", "tables"), ("pandas",)),

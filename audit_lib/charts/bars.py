@@ -121,7 +121,7 @@ def waterfall(
 def layers_stacked(layer_sizes: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw the file contents of each image's layers end to end, the base first, each with its number.
 
-    `layer_sizes`: schema `LayerSize`. Layers that both images have are grey. The crossed end of a layer is its
+    `layer_sizes`: schema `LayerSize`. Layers that both images have for certain are grey. The crossed end of a layer is its
     `reclaimable_bytes`: stored, but hidden by a layer above. An image that states no layers is unknown.
     """
     ax = axes(ax, bars=6)
@@ -161,12 +161,18 @@ def largest_packages(packages: pd.DataFrame, *, count: int = 15, ax: Axes | None
 
 
 def size_bars(
-    table: pd.DataFrame, *, name: str | None = None, value: str = "file_bytes", ax: Axes | None = None
+    table: pd.DataFrame,
+    *,
+    name: str | None = None,
+    value: str = "file_bytes",
+    is_known: bool = True,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw one bar a row of any table: the column `value` (bytes), named by the column `name`, biggest first.
 
     Without `name`, rows are named by their `category` where the table has that column, else by their `image`. Rows
-    whose value is missing come last, as unknown. Raises `TableError` where the table lacks a column.
+    whose value is missing come last, as unknown; so does a table of which nothing is known (`is_known`). Raises
+    `TableError` where the table lacks a column.
     """
     name = name or ("category" if "category" in table.columns else "image")
     for column in (name, value):
@@ -175,7 +181,8 @@ def size_bars(
     rows = table.sort_values([value, name], ascending=[False, True], kind="stable", na_position="last")
     ax = axes(ax, bars=1.4 * len(rows))
     bars = [Bar(value=known(size), colour=NEUTRAL) for size in rows[value]]
-    draw_bars(ax, [(str(label), [bar]) for label, bar in zip(rows[name], bars, strict=True)])
+    groups = [(str(label), [bar]) for label, bar in zip(rows[name], bars, strict=True)]
+    draw_bars(ax, groups if is_known else [(spaced(name), [Bar(value=None, colour=NEUTRAL)])])
     return titled(ax, f"{spaced(value).capitalize()} by {spaced(name)}")
 
 
@@ -192,7 +199,8 @@ def _summary_bars(row: pd.Series, unit: str) -> list[Bar]:
 def _layer_boxes(ax: Axes, line: int, layers: pd.DataFrame, colours: tuple[str, str], longest: float) -> float:
     """Draw an image's layers end to end and return where the last one ends, in MiB."""
     start = 0.0
-    facts = layers[["layer", "content_bytes", "reclaimable_bytes", "is_shared"]].to_numpy().tolist()
+    columns = ["layer", "content_bytes", "reclaimable_bytes", "is_shared"]
+    facts = layers[columns].fillna({"is_shared": False}).to_numpy().tolist()
     for place, (number, content_bytes, reclaimable_bytes, is_shared) in enumerate(facts):
         content, wasted = mib(content_bytes), mib(reclaimable_bytes)
         colour, hatch = (SHARED, SHARED_HATCH) if is_shared else (colours[place % 2], "")

@@ -19,7 +19,7 @@ ROLE_COLOURS: Mapping[str, str] = {"full": "#0b4f8a", "minimal": "#f0a830"}
 TINTS = {"full": "#5b90c0", "minimal": "#fadcae"}
 NEUTRAL, LESS, MORE, SHARED = "#5f6b76", "#b9c4ce", "#9c2f10", "#c3c9ce"
 INK, _PALE = "#222222", "#d5d9dd"
-_UNKNOWN, WASTED, SHARED_HATCH = "////", "xxxxx", "..."
+UNKNOWN_HATCH, WASTED, SHARED_HATCH = "////", "xxxxx", "..."
 _WIDTH, _DPI, TEXT, SMALL = 7.0, 112, 8.5, 7.5
 # The length of an unknown value's box, as a share of the longest bar.
 _UNKNOWN_SHARE = 0.06
@@ -92,7 +92,7 @@ def box(  # noqa: PLR0913 - a rectangle's place and look
 def unknown_box(ax: Axes, y: float, longest: float, *, height: float = 0.6) -> None:
     """Draw what stands for an unknown value beside a longest bar of `longest`, and say so."""
     length = _UNKNOWN_SHARE * (longest or 1)
-    box(ax, y, 0, length, colour="white", hatch=_UNKNOWN, height=height)
+    box(ax, y, 0, length, colour="white", hatch=UNKNOWN_HATCH, height=height)
     write_at(ax, y, length, "unknown")
 
 

@@ -9,7 +9,7 @@ import squarify
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from audit_lib.charts.drawing import INK, SMALL, TEXT, axes, titled
+from audit_lib.charts.drawing import INK, SMALL, TEXT, UNKNOWN_HATCH, axes, titled, write_in
 from audit_lib.units import format_bytes
 
 # Light enough for dark text, told apart by their borders where colour is missing.
@@ -22,18 +22,24 @@ _LEAST_LINES = 4
 _Area = tuple[float, float, float, float]
 
 
-def folder_treemap(files: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+def folder_treemap(files: pd.DataFrame, *, is_known: bool = True, ax: Axes | None = None) -> Axes:
     """Draw an image's folders as areas in proportion to the bytes in them; the small ones of a folder as one.
 
     `files`: schema `File`, of one image. A folder is opened while it holds a twentieth of all bytes and a folder in it
     a hundredth; what is left of it is called `…`. Top folders (one level deeper below /usr) share the whole area,
     those in one share what lies below its name; tiles too small for their name have none. Without any bytes in files
-    the chart says so.
+    the chart says so; where an image's files are not known (`is_known`), the whole area is hatched and says that.
     """
     tiles = _tiles(files)
     ax = axes(ax, bars=24)
     ax.set(xlim=(0, _WIDTH), ylim=(_HEIGHT, 0), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
+    if not is_known:
+        ax.add_patch(
+            Rectangle((0, 0), _WIDTH, _HEIGHT, facecolor="white", edgecolor=INK, linewidth=0.5, hatch=UNKNOWN_HATCH)
+        )
+        write_in(ax, _HEIGHT / 2, _WIDTH / 2, "unknown")
+        return titled(ax, "Bytes by folder")
     titled(ax, f"{format_bytes(sum(size for _, size in tiles))} by folder" if tiles else "Bytes by folder")
     if not tiles:
         ax.text(_WIDTH / 2, _HEIGHT / 2, "no bytes in files", ha="center", va="center", fontsize=TEXT, color=INK)

@@ -10,7 +10,7 @@ import pandas as pd
 from audit_lib.compare.files import compare_categories, compare_files, compare_layers
 from audit_lib.compare.gaps import gaps_of
 from audit_lib.compare.packages import compare_packages
-from audit_lib.compare.sides import Audited, fact
+from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
 
 __all__ = ["Audited", "Comparison", "compare"]
@@ -66,6 +66,11 @@ class Comparison:
     def file_changes(self) -> pd.DataFrame:
         """One row a path on either side, directories left out (schema `FileChange`): see `compare_files`."""
         return compare_files(self.full, self.minimal)
+
+    def knows(self, table: str) -> bool:
+        """Tell whether the rows of `file_changes` or `layer_sizes`, or that there are none, say something of both images."""
+        rule = has_layers if table == "layer_sizes" else has_files
+        return rule(self.full) and rule(self.minimal)
 
     @property
     def gaps(self) -> tuple[str, ...]:

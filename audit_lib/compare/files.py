@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from audit_lib.compare.merging import made, merged
-from audit_lib.compare.sides import ROLES, Audited, has_files
+from audit_lib.compare.sides import ROLES, Audited, has_files, has_layers
 from audit_lib.sizes import Grouping, sizes_by
 from audit_lib.tables import CategorySize, FileChange, LayerSize
 
@@ -22,12 +22,17 @@ def compare_categories(full: Audited, minimal: Audited) -> pd.DataFrame:
 
 
 def compare_layers(full: Audited, minimal: Audited) -> pd.DataFrame:
-    """Return the layers of both images, one row each (schema `LayerSize`); `is_shared` where both have that diff id."""
+    """Return the layers of both images, one row each (schema `LayerSize`); `is_shared` where both have that diff id.
+
+    An image whose layers are unknown has no rows, and whether it shares the other's is missing.
+    """
     shared = set(full.layers["diff_id"]) & set(minimal.layers["diff_id"])
     rows = [
-        side.layers.assign(role=role, is_shared=side.layers["diff_id"].isin(shared))
+        side.layers.assign(role=role, is_shared=side.layers["diff_id"].isin(shared).astype("boolean"))
         for role, side in zip(ROLES, (full, minimal), strict=True)
     ]
+    if not (has_layers(full) and has_layers(minimal)):
+        rows = [side.assign(is_shared=pd.array([None] * len(side), dtype="boolean")) for side in rows]
     return made(LayerSize, pd.concat(rows, ignore_index=True))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from audit_lib.compare.sides import DISTRIBUTION_FORMATS, ROLES, Audited, fact, formats_of, has_files
+from audit_lib.compare.sides import DISTRIBUTION_FORMATS, ROLES, Audited, fact, formats_of, has_files, is_stated
 
 
 def gaps_of(full: Audited, minimal: Audited, package_changes: pd.DataFrame) -> Iterator[str]:
@@ -43,14 +43,25 @@ def _package_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
                 f"({first['database_path']}: {first['detail']}); no {form} packages are compared, "
                 f"the other image states {there.get(form, 0):,}"
             )
+        change = "removed" if role == "minimal" else "added"
+        if is_stated(side):
+            yield from _unlisted(label, sorted(set(there.index) - formats_of(side)), there, change)
+            continue
         own = formats_of(side) & DISTRIBUTION_FORMATS
         lost = sorted(set(there.index) & DISTRIBUTION_FORMATS) if not own else []
-        change = "removed" if role == "minimal" else "added"
         for form in lost:
             yield (
                 f"{label}: no package database of a distribution was found; the other image's {there[form]:,} {form} "
                 f"packages count as {change}, though files of theirs may be there"
             )
+
+
+def _unlisted(label: str, formats: list[str], there: pd.Series, change: str) -> Iterator[str]:
+    for form in formats:
+        yield (
+            f"{label}: its SBOM lists no {form} packages; the other image's {there[form]:,} count as {change}, though whoever "
+            "made the SBOM may not have looked for them"
+        )
 
 
 def _match_gaps(package_changes: pd.DataFrame) -> Iterator[str]:

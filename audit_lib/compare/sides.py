@@ -46,6 +46,16 @@ def has_files(side: Audited) -> bool:
     return fact(side, "file_bytes") is not None
 
 
+def has_layers(side: Audited) -> bool:
+    """Tell whether an image's layers are known; those of one known from an SBOM alone are not."""
+    return fact(side, "layer_count") is not None
+
+
+def is_stated(side: Audited) -> bool:
+    """Tell whether an image is known from an SBOM alone: what that does not list is not known to be absent."""
+    return bool(fact(side, "source") == "sbom")
+
+
 def formats_of(side: Audited) -> set[str]:
     """Return the formats that an image has a database of, readable or not."""
     return set(side.databases.loc[side.databases["status"] != "absent", "format"]) | set(side.packages["format"])

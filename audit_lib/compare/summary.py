@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit_lib.compare.sides import Audited, fact, formats_of, has_files, unknown_formats
+from audit_lib.compare.sides import Audited, fact, formats_of, has_files, has_layers, unknown_formats
 from audit_lib.tables import Summary, make_table, total
 from audit_lib.units import format_bytes, format_count, format_share
 
@@ -67,7 +67,7 @@ def _measures(side: Audited, formats: set[str]) -> dict[str, tuple[str, float | 
         measures[f"packages_{name}"] = ("count", None if name in unknown else counts.get(name, 0))
     for name in ("file_bytes", "compressed_bytes", "unpacked_bytes"):
         measures[name] = ("bytes", fact(side, name))
-    wasted = None if fact(side, "layer_count") is None else total(side.layers["reclaimable_bytes"])
+    wasted = total(side.layers["reclaimable_bytes"]) if has_layers(side) else None
     measures["reclaimable_bytes"] = ("bytes", wasted)
     is_known = has_files(side)
     for category in ("executables", "shared libraries"):

@@ -59,13 +59,14 @@ class Note:
         return self.markdown
 
 
-def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None = None) -> Shown:
+def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None = None, is_known: bool = True) -> Shown:
     """Return the first `rows` rows (None: all) as they should be read; put it last in a notebook's cell.
 
     Bytes are shown in binary units and shares in percent, by the column's name; in a table with a `unit`
     column (a summary), by each row's unit. A missing number reads "unknown", a missing text "—"; where a `change`
     or a `status` says that there is nothing, a missing value reads "—" as well. The raw value stays beside each
-    number (`data-sort`). Rows left out are counted in a last line.
+    number (`data-sort`). Rows left out are counted in a last line. A table without rows says "no rows", or
+    "unknown" where nothing is known of what it is about (`is_known`).
 
     >>> show(pd.DataFrame({"name": ["curl", None], "file_bytes": pd.array([2048, None], dtype="Int64")}))
     Name  File bytes
@@ -77,7 +78,7 @@ def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None =
     left_out = len(table) - len(shown)
     last = f"… {left_out:,} more {'row' if left_out == 1 else 'rows'}" if left_out else ""
     if table.empty:
-        last = "no rows"
+        last = "no rows" if is_known else "unknown"
     return Shown(_as_html(columns, len(shown), caption, last), _as_text(columns, len(shown), caption, last))
 
 

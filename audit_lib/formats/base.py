@@ -61,6 +61,16 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extractor:
+    """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s."""
+
+    name: str
+    extract: Callable[[str, bytes], bytes | None]
+    extract_globs: tuple[str, ...] = ()
+    extract_magic: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One package-database format.
 
@@ -72,7 +82,7 @@ class Format:
     `is_distribution`: the operating system's own packages (their purl names the distro).
 
     `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
-    when its path matches `extract_globs` or its contents begin with `extract_magic`. What it returns is what
+    when its path matches `extract_globs` or its contents begin with `extract_magic` (four bytes). What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
     `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, hexadecimal digest);
     None where it says nothing. Configuration files are left out: they are there to be changed.

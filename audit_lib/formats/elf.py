@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 MAGIC = b"\x7fELF"
 LOAD = 1
+NOBITS = 8
 WRITABLE, EXECUTABLE = 2, 1
-_NOBITS = 8
 _COMPRESSED = 0x800
 _ZLIB = 1
 # More sections than this have object files only, and these are numbered in another way (gABI, "e_shnum").
@@ -27,13 +27,15 @@ class UnreadableError(Exception):
 
 
 class Section(NamedTuple):
-    """A named part of the file. `size` is what the file holds of it: 0 for .bss."""
+    """A named part of the file. `size` is what the file holds of it: 0 for .bss. `link` is the row of the section it refers to."""
 
     name: str
     flags: int
     address: int
     offset: int
     size: int
+    kind: int
+    link: int
 
 
 class Segment(NamedTuple):
@@ -48,13 +50,19 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Elf:
-    """An ELF file taken apart. `order` is struct's sign for its byte order."""
+    """An ELF file taken apart. `order` is struct's sign for its byte order, `kind` and `machine` are numbers of the gABI.
+
+    `lost`: the tables ("sections", "segments") that the header promises and the file does not hold.
+    """
 
     data: bytes
     bits: Literal[32, 64]
     order: Literal["<", ">"]
+    kind: int
+    machine: int
     sections: tuple[Section, ...]
     segments: tuple[Segment, ...]
+    lost: tuple[str, ...] = ()
 
     def section(self, name: str) -> Section | None:
         """Return the first section of that name, None where there is none."""
@@ -116,12 +124,17 @@ def parse(data: bytes) -> Elf | None:
         segment_count = first[0][7] if segment_count == 0xFFFF else segment_count  # noqa: PLR2004 - PN_XNUM
     rows = _table(data, sections, section_table, section_stride, section_count) if section_table else []
     where = rows[names][4] if 0 <= names < len(rows) else None
+    mapped = _table(data, segments, segment_table, segment_stride, segment_count)
+    promised = (("sections", section_count * bool(section_table), rows), ("segments", segment_count, mapped))
     return Elf(
         data,
         bits,
         order,
-        tuple(_section(data, row, where) for row in rows),
-        tuple(_segment(row, bits) for row in _table(data, segments, segment_table, segment_stride, segment_count)),
+        kind=fields[0],
+        machine=fields[1],
+        sections=tuple(_section(data, row, where) for row in rows),
+        segments=tuple(_segment(row, bits) for row in mapped),
+        lost=tuple(name for name, count, found in promised if count and not found),
     )
 
 
@@ -151,7 +164,7 @@ def _section(data: bytes, row: tuple[int, ...], names: int | None) -> Section:
         start = names + row[0]
         end = data.find(b"\0", start, start + _MAX_NAME + 1)
         name = data[start : end if end >= 0 else start + _MAX_NAME].decode("latin-1")
-    return Section(name, row[2], row[3], row[4], 0 if row[1] == _NOBITS else row[5])
+    return Section(name, row[2], row[3], row[4], 0 if row[1] == NOBITS else row[5], row[1], row[6])
 
 
 def _segment(row: tuple[int, ...], bits: Literal[32, 64]) -> Segment:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cache
+from typing import Generic, TypeVar
+
+Asker = TypeVar("Asker", bound=Hashable)
+_Rules = list[tuple[re.Pattern[str], Asker]]
 
 
 @cache
@@ -21,44 +25,60 @@ def pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces), re.DOTALL)
 
 
-class Matcher:
-    """Many globs asked at once of many paths: sorted by what a path's last part is, so that most are never tried."""
+class Router(Generic[Asker]):
+    """Who of several asks for a path: all their globs, sorted by what a path's last part is, so that most are never tried.
 
-    def __init__(self, globs: Iterable[str]) -> None:
-        self._exact: set[str] = set()
-        self._by_name: dict[str, list[re.Pattern[str]]] = {}
-        self._by_folder: dict[str, list[re.Pattern[str]]] = {}
-        self._by_ending: dict[str, list[re.Pattern[str]]] = {}
-        self._rest: list[re.Pattern[str]] = []
-        for glob in sorted(set(globs)):
-            folder, _, name = glob.rpartition("/")
-            ending = name.rpartition(".")[2]
-            if "*" not in glob and "?" not in glob:
-                self._exact.add(glob)
-            elif "*" not in name and "?" not in name:
-                self._by_name.setdefault(name, []).append(pattern(glob))
-            elif "*" not in folder and "?" not in folder:
-                self._by_folder.setdefault(folder, []).append(pattern(glob))
-            elif "." in name and "*" not in ending and "?" not in ending:
-                self._by_ending.setdefault(ending, []).append(pattern(glob))
-            else:
-                self._rest.append(pattern(glob))
+    >>> router = Router({"deb": ["var/lib/dpkg/status"], "npm": ["**/package.json"]})
+    >>> router.askers("srv/app/package.json"), router.askers("etc/passwd")
+    ({'npm'}, frozenset())
+    """
+
+    def __init__(self, globs: Mapping[Asker, Iterable[str]]) -> None:
+        self._exact: dict[str, set[Asker]] = {}
+        self._by_name: dict[str, _Rules[Asker]] = {}
+        self._by_folder: dict[str, _Rules[Asker]] = {}
+        self._by_ending: dict[str, _Rules[Asker]] = {}
+        self._rest: _Rules[Asker] = []
+        for asker, its_globs in globs.items():
+            for glob in sorted(set(its_globs)):
+                self._add(asker, glob)
 
     def names(self, path: str) -> bool:
         """Tell whether the path is one of the globs to the letter."""
         return path in self._exact
 
-    def matches(self, path: str) -> bool:
-        """Tell whether any of the globs names the path (no leading slash)."""
-        if path in self._exact:
-            return True
+    def askers(self, path: str) -> set[Asker] | frozenset[Asker]:
+        """Return whose globs name the path (no leading slash); not to be changed by the caller."""
         folder, _, name = path.rpartition("/")
-        for table, key in (
-            (self._by_name, name),
-            (self._by_folder, folder),
-            (self._by_ending, name.rpartition(".")[2]),
-        ):
-            found = table.get(key)
-            if found and any(regex.fullmatch(path) for regex in found):
-                return True
-        return any(regex.fullmatch(path) for regex in self._rest)
+        rules = self._by_name.get(name)
+        more = self._by_folder.get(folder)
+        if more is not None:
+            rules = more if rules is None else rules + more
+        more = self._by_ending.get(name.rpartition(".")[2])
+        if more is not None:
+            rules = more if rules is None else rules + more
+        if self._rest:
+            rules = self._rest if rules is None else rules + self._rest
+        exact = self._exact.get(path)
+        if rules is None:
+            return exact or frozenset()
+        found = {asker for regex, asker in rules if regex.fullmatch(path)}
+        return found | exact if exact else found
+
+    def _add(self, asker: Asker, glob: str) -> None:
+        folder, _, name = glob.rpartition("/")
+        ending = name.rpartition(".")[2]
+        if not _is_open(glob):
+            self._exact.setdefault(glob, set()).add(asker)
+        elif not _is_open(name):
+            self._by_name.setdefault(name, []).append((pattern(glob), asker))
+        elif not _is_open(folder):
+            self._by_folder.setdefault(folder, []).append((pattern(glob), asker))
+        elif "." in name and not _is_open(ending):
+            self._by_ending.setdefault(ending, []).append((pattern(glob), asker))
+        else:
+            self._rest.append((pattern(glob), asker))
+
+
+def _is_open(glob: str) -> bool:
+    return "*" in glob or "?" in glob

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from audit_lib.errors import AuditError, UnknownImageError
 from audit_lib.reference import split_path, split_scheme
-from audit_lib.sources import archive, engine, layout, sample
+from audit_lib.sources import archive, layout, sample
 from audit_lib.sources.base import Image, Source
 
 _SCHEME_LIKE = 20
@@ -16,7 +16,26 @@ def _open_sample(name: str, platform: str | None, reference: str) -> Image:
     return archive.open_oci_archive(str(sample.path_of(name)), platform, reference, source="sample")
 
 
-_DOCKER, _PODMAN = engine.sources(archive.open_stream)
+def _open_docker(name: str, platform: str | None, reference: str) -> Image:
+    from audit_lib.sources import engine  # noqa: PLC0415 - the docker package takes 0.15 s to import
+
+    return engine.open_docker(name, platform, reference, open_stream=archive.open_stream)
+
+
+def _open_podman(name: str, platform: str | None, reference: str) -> Image:
+    from audit_lib.sources import engine  # noqa: PLC0415 - as above
+
+    return engine.open_podman(name, platform, reference, open_stream=archive.open_stream)
+
+
+_DOCKER = Source(
+    scheme="docker", open=_open_docker, purpose="an image in Docker Engine (DOCKER_HOST and contexts are honoured)"
+)
+_PODMAN = Source(
+    scheme="podman",
+    open=_open_podman,
+    purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)",
+)
 SOURCES: tuple[Source, ...] = (
     _DOCKER,
     _PODMAN,

@@ -14,7 +14,7 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 
 from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
-from audit_lib.sources.base import Blob, Facts, Image, Source
+from audit_lib.sources.base import Blob, Facts, Image
 from audit_lib.sources.manifest import check_platform
 
 _CHUNK = 1024 * 1024
@@ -92,27 +92,14 @@ class EngineImage:
         self._client.close()
 
 
-def sources(open_stream: OpenStream) -> tuple[Source, Source]:
-    """Return the two engine sources; `open_stream` reads a docker archive that arrives as chunks."""
+def open_docker(name: str, platform: str | None, reference: str, *, open_stream: OpenStream) -> Image:
+    """Return an image in Docker Engine; `open_stream` reads a docker archive that arrives as chunks."""
+    return _opened(_docker_client, name, platform, "docker", reference, open_stream)
 
-    def open_docker(name: str, platform: str | None, reference: str) -> Image:
-        return _opened(_docker_client, name, platform, "docker", reference, open_stream)
 
-    def open_podman(name: str, platform: str | None, reference: str) -> Image:
-        return _opened(_podman_client, name, platform, "podman", reference, open_stream)
-
-    return (
-        Source(
-            scheme="docker",
-            open=open_docker,
-            purpose="an image in Docker Engine (DOCKER_HOST and contexts are honoured)",
-        ),
-        Source(
-            scheme="podman",
-            open=open_podman,
-            purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)",
-        ),
-    )
+def open_podman(name: str, platform: str | None, reference: str, *, open_stream: OpenStream) -> Image:
+    """Return an image in Podman; `open_stream` reads a docker archive that arrives as chunks."""
+    return _opened(_podman_client, name, platform, "podman", reference, open_stream)
 
 
 def _opened(  # noqa: PLR0913 - the same

@@ -1,0 +1,8 @@
+"""What is taken out of single files, beside packages, while a layer passes by: `EXTRACTORS` is the only list of it."""
+
+from __future__ import annotations
+
+from audit_lib.evidence import binaries
+from audit_lib.formats.base import Extractor
+
+EXTRACTORS: tuple[Extractor, ...] = (binaries.EXTRACTOR,)

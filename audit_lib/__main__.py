@@ -6,6 +6,7 @@ import ctypes
 import dataclasses
 import gc
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ import pandas as pd
 import pyarrow as pa
 from tqdm import tqdm
 
-from audit_lib import stated
+from audit_lib import stated, store
 from audit_lib.audit import TABLES, Audit, audit
+from audit_lib.commands import store as store_command
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
@@ -54,6 +56,21 @@ class _Limits(click.ParamType[tuple[str, int]]):
         return name, int(number)
 
 
+def _chosen_store(_: click.Context, __: click.Parameter, place: str | None) -> None:
+    """Have every audit of this run keep its layers there, those of a notebook in a process of its own too."""
+    if place is not None:
+        os.environ[store.ENVIRONMENT] = place
+
+
+_STORE_OPTION = click.option(
+    "--store",
+    metavar="PLACE",
+    expose_value=False,
+    callback=_chosen_store,
+    help="Where read layers are remembered: a folder, an fsspec URL, or none.  [default: AUDIT_STORE, else the cache folder]",
+)
+
+
 def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option(
@@ -73,6 +90,7 @@ def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="OS/ARCH",
             help="Which image of an index, such as linux/arm64.  [default: this machine's]",
         ),
+        _STORE_OPTION,
     ):
         command = option(command)
     return command
@@ -234,6 +252,7 @@ Examples:
 @click.option(
     "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
 )
+@_STORE_OPTION
 @click.pass_obj
 def report(
     quiet: bool,
@@ -263,6 +282,10 @@ def report(
     if not quiet:
         click.echo(f"Report: {made.folder / 'report.html'}", err=True)
     _finish(made.gaps, made.is_damaged, quiet=quiet)
+
+
+for _command in (_STORE_OPTION(store_command.command),):
+    cli.add_command(_command)
 
 
 def main() -> NoReturn:
@@ -311,10 +334,19 @@ def _fail(message: str) -> NoReturn:
 def _audited(
     reference: str, platform: str | None, limits: tuple[tuple[str, int], ...], *, quiet: bool, check_files: bool
 ) -> Audit:
+    kept = store.opened_store(None)
     with _progress(reference, quiet=quiet) as progress:
-        return audit(
-            reference, platform=platform, limits=Limits(**dict(limits)), check_files=check_files, progress=progress
+        found = audit(
+            reference,
+            platform=platform,
+            store=kept or store.NONE,
+            limits=Limits(**dict(limits)),
+            check_files=check_files,
+            progress=progress,
         )
+    for message in () if quiet or kept is None else kept.messages:
+        click.echo(f"image-audit: note: {message}", err=True)
+    return found
 
 
 @contextmanager

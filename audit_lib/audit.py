@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import os
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,19 @@ import pandas as pd
 from audit_lib import cpe, distribution, licenses, sizes, stated
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
-from audit_lib.errors import DigestError, ImageFormatError, SbomError
-from audit_lib.evidence import EXTRACTORS, binaries
+from audit_lib.errors import SbomError
+from audit_lib.evidence import binaries
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
+from audit_lib.reading import Progress, read_layers
 from audit_lib.reference import parse_platform
 from audit_lib.rootfs import Entry, Rootfs
-from audit_lib.scan import LayerScan, Limits, scan_layer
-from audit_lib.sources import open_image, sample
+from audit_lib.scan import LayerScan, Limits
+from audit_lib.sources import sample
 from audit_lib.sources.base import Facts, LayerRef
+from audit_lib.store import Store, opened_store
 from audit_lib.tables import (
     AlteredFile,
     Binary,
@@ -135,40 +137,39 @@ class Audit:
         return tuple(said)
 
 
-def audit(
+def audit(  # noqa: PLR0913 - what is asked of an image
     reference: str,
     *,
     platform: str | None = None,
+    store: Store | str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
     check_files: bool = False,
-    progress: Callable[[str, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Audit:
     """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
 
-    `platform` (`linux/arm64`) picks from an index, default this machine's. `limits` bound what an image may ask for.
-    `check_files` hashes every file and compares it with what its package states (see `altered_files`); that takes about as
-    long again.
-    `progress` is called with (what is read, stored bytes just read). Raises `AuditError` where there is no such image,
-    where it is not what its format says, or where a digest is wrong. A package database that cannot be read is not an
-    error: it is a `damaged` row of `databases`, and `gaps` says it.
+    `platform` (`linux/arm64`) picks from an index, default this machine's. `store` is where scans of layers are kept, so that a
+    layer is read once: a folder, an fsspec URL or a `Store`; default AUDIT_STORE, else the user's cache folder; "none" keeps
+    nothing. `limits` bound what an image may ask for. `check_files` hashes every file and compares it with what its package
+    states (see `altered_files`); that takes about as long again. `progress` is called with (layer, stored bytes just read).
+
+    Raises `AuditError` where there is no such image, where it is not what its format says, or where a digest is wrong.
+    A package database that cannot be read is not an error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
     document = stated.find_document(reference)
     if document is not None:
         return _from_document(document, reference, platform, limits)
-    keep = distribution.GLOBS
-    digests = ALGORITHMS if check_files else ()
-    scans: dict[str, LayerScan] = {}
-    with open_image(reference, platform=platform) as source:
-        for blob in source.blobs():
-            report = None if progress is None else (lambda count, name=blob.name: progress(name, count))
-            scans[blob.name] = scan_layer(
-                blob, formats=FORMATS, extractors=EXTRACTORS, keep=keep, digests=digests, limits=limits, progress=report
-            )
-        facts, kind = source.facts(), source.source
-    layers = _in_order(facts, scans, reference)
-    inventory = Inventory(layers, limits)
-    return _tables(inventory, facts, layers, reference, kind, check_files=check_files)
+    read = read_layers(
+        reference,
+        platform=platform,
+        limits=limits,
+        store=opened_store(store),
+        digests=ALGORITHMS if check_files else (),
+        progress=progress,
+    )
+    inventory = Inventory(read.scans, limits)
+    return _tables(inventory, read.facts, read.scans, reference, read.source, check_files=check_files)
 
 
 def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
@@ -186,26 +187,6 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
     unknown = {name: make_table(row, []) for name, row in TABLES.items() if name not in known}
     notes = tuple(stated.notes(document, reference))
     return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown))
-
-
-def _in_order(facts: Facts, scans: Mapping[str, LayerScan], reference: str) -> list[LayerScan]:
-    """Return the scans bottom first, each checked against what manifest and config promise."""
-    ordered = []
-    for number, layer in enumerate(facts.layers, start=1):
-        where = f"{reference}: layer {number} of {len(facts.layers)}"
-        scan = scans.get(layer.name)
-        if scan is None:
-            raise ImageFormatError(f"{where}: {layer.name} is missing")
-        if layer.digest is not None and layer.digest != scan.layer_digest:
-            raise DigestError(f"{where}: digest", expected=layer.digest, found=str(scan.layer_digest))
-        if layer.diff_id != scan.diff_id:
-            raise DigestError(f"{where}: diff id", expected=layer.diff_id, found=scan.diff_id)
-        if layer.compressed_bytes not in {None, scan.compressed_bytes}:
-            raise ImageFormatError(
-                f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}"
-            )
-        ordered.append(scan)
-    return ordered
 
 
 def _tables(  # noqa: PLR0913 - what an audit is made of

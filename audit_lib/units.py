@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 MIB = 1024 * 1024
 _STEPS = (("GiB", 1024**3), ("MiB", MIB), ("KiB", 1024))
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?(B|KiB|MiB|GiB)?")
 
 
 def mib(size_bytes: float) -> float:
@@ -29,6 +32,20 @@ def format_bytes(size_bytes: int | None) -> str:
         if abs(size_bytes) >= step:
             return f"{size_bytes / step:,.1f} {unit}"
     return f"{size_bytes:,} B"
+
+
+def parse_bytes(text: str) -> int:
+    """Return the number of bytes in a text: digits, with or without one of the units B, KiB, MiB, GiB.
+
+    >>> parse_bytes("10GiB"), parse_bytes("1.5 KiB"), parse_bytes("512")
+    (10737418240, 1536, 512)
+
+    Raises `ValueError` for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r}: expected a number of bytes such as 512, 100MiB or 10GiB")
+    return int(float(match[1]) * {"B": 1, **dict(_STEPS)}[match[2] or "B"])
 
 
 def format_count(count: int | None) -> str:

@@ -100,6 +100,7 @@ SEAMS = {
     "evidence.*": Seam(("errors", "formats.base", "formats.elf")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
+    "reading": Seam((*_SCANS, "sources", "distribution", "evidence")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
     "capabilities": Seam(("errors",)),
@@ -118,7 +119,18 @@ SEAMS = {
     "cpe": Seam(("formats.base",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
     "audit": Seam(
-        (*_SCANS, *_FACTS, *_TABLES, "sources", "sources.*", "stated", "surface", "vulnerabilities*", "compliance*"),
+        (
+            *_SCANS,
+            *_FACTS,
+            *_TABLES,
+            "reading",
+            "sources",
+            "sources.*",
+            "stated",
+            "surface",
+            "vulnerabilities*",
+            "compliance*",
+        ),
         ("pandas",),
     ),
     "sizes": Seam(("errors", "tables"), ("pandas",)),
@@ -138,6 +150,8 @@ SEAMS = {
     "reports": Seam(("errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
     "fleet": Seam(_ANY, _ANY),
+    "commands": Seam(),
+    "commands.*": Seam(_ANY, _ANY),
     "__main__": Seam(_ANY, _ANY),
     "": Seam(_ANY, _ANY),
 }

@@ -10,7 +10,7 @@ import io
 import lzma
 import os
 import posixpath
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -20,7 +20,7 @@ from isal import igzip
 from audit_lib.errors import AuditError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.reference import split_path
 from audit_lib.sources import manifest
-from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, LayerRef, Source, Stream
+from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, LayerRef, Remembered, Source, Stream
 from audit_lib.tar import Window, clean, members
 
 _CHUNK = 1024 * 1024
@@ -33,6 +33,8 @@ _PLAIN = 262
 
 class ArchiveImage:
     """An image in an archive; from a file that can be sought, manifest and config are read when it is opened."""
+
+    is_concurrent = False
 
     def __init__(  # noqa: PLR0913 - one private call each from the functions below
         self,
@@ -48,16 +50,25 @@ class ArchiveImage:
         self._members, self._choice, self._platform, self._what = members_, choice, platform, what
         self._facts: Facts | None = None
 
-    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
-        """Yield the layers in the order in which they lie in the archive."""
+    def early_facts(self, remembered: Remembered) -> Facts | None:
+        """Return manifest and config of an archive that can be sought; None of a stream, which may bring them last."""
+        del remembered
+        return None if isinstance(self._members, _Streamed) else self.facts()
+
+    def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
+        """Yield the layers in the order in which they lie in the archive; those known are passed over."""
         if isinstance(self._members, _Streamed):
-            yield from self._members.blobs()
+            yield from self._members.blobs(known)
             return
         sent: set[str] = set()
         for layer in self.facts().layers:
-            if layer.diff_id not in known and layer.name not in sent:
-                sent.add(layer.name)
-                stream, size = self._members.stream(layer.name)
+            if layer.name in sent:
+                continue
+            sent.add(layer.name)
+            stream, size = self._members.stream(layer.name)
+            # What a docker archive holds packed has a digest that only its bytes tell.
+            is_told = layer.digest is not None or not self._members.is_packed(layer.name)
+            if not (layer.diff_id in known and is_told and layer.compressed_bytes in {None, size}):
                 yield Blob(name=layer.name, stream=stream, digest=layer.digest, stored_bytes=size)
 
     def facts(self) -> Facts:
@@ -191,6 +202,14 @@ class _Indexed:
         self._file.seek(place[0])
         return _Part(self._file, place[1]), place[1]
 
+    def is_packed(self, name: str) -> bool:
+        """Tell whether a member is no tar as it lies there, but a compressed one."""
+        place, size = self._places[name]
+        self._file.seek(place + 257)
+        magic = self._file.read(5)
+        self._file.seek(place)
+        return size > 0 and magic != b"ustar"
+
     def canonical(self, name: str) -> str:
         return _follow(name, self._links, self._what)
 
@@ -218,7 +237,7 @@ class _Streamed:
         self._links: dict[str, str] = {}
         self._seen: set[str] = set()
 
-    def blobs(self) -> Iterator[Blob]:
+    def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
         kept_bytes = 0
         for member in members(self._window, self._what):
             name = clean(member.name, self._what)
@@ -244,7 +263,10 @@ class _Streamed:
                 if _may_be_layer(name) and not _is_json(data):
                     yield Blob(name=name, stream=io.BytesIO(data), digest=_named_digest(name), stored_bytes=len(data))
                 continue
-            # Its place among the layers is known only when the manifest has arrived; its digest, by its name, already.
+            # Its place among the layers is known only when the manifest has arrived; its digest, by its name, already. What is
+            # stored as a plain tar is named by its diff id.
+            if _named_digest(name) in known and self._window.peek(_PLAIN)[257:] == b"ustar":
+                continue
             yield Blob(
                 name=name,
                 stream=_Taken(self._window, member.stored),
@@ -326,7 +348,7 @@ def _docker_facts(archive: _Indexed | _Streamed, choice: str | None, platform: s
         if described.get("mediaType") is not None:
             manifest.check_layer_type(described["mediaType"], f"{what}: layer {name}")
         layers.append(LayerRef(name=archive.canonical(clean(name, what)), diff_id=diff_id))
-    return Facts(manifest_digest=None, config_digest=digest, config=parsed, layers=tuple(layers))
+    return Facts(manifest_digest=None, config_digest=digest, config=parsed, layers=tuple(layers), config_data=config)
 
 
 def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, Any]:
@@ -368,7 +390,11 @@ def _oci_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str 
         for layer in facts.layers
     )
     return Facts(
-        manifest_digest=facts.manifest_digest, config_digest=facts.config_digest, config=facts.config, layers=layers
+        manifest_digest=facts.manifest_digest,
+        config_digest=facts.config_digest,
+        config=facts.config,
+        layers=layers,
+        config_data=facts.config_data,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -49,24 +49,36 @@ class LayerRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What manifest and config state. `config` is the OCI image configuration as parsed JSON."""
+    """What manifest and config state. `config` is the OCI image configuration as parsed JSON, `config_data` the bytes of it."""
 
     manifest_digest: str | None
     config_digest: str
     config: dict[str, Any]
     layers: tuple[LayerRef, ...]
+    config_data: bytes
+
+
+Remembered = Callable[[str], bytes | None]
 
 
 class Image(AbstractContextManager["Image"], Protocol):
     """An image that has been found. Close it (or use `with`) when its layers were read.
 
-    `blobs` is exhausted before `facts` is asked for: an engine sends the manifest last.
+    `blobs` is exhausted before `facts` is asked for: an engine sends the manifest last. `early_facts` gives them before, where
+    that can be. `is_concurrent`: blobs may be asked for, and read, before those before them were read, each in a thread of its own.
     """
 
     reference: str
     source: str
+    is_concurrent: bool
 
-    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
+    def early_facts(self, remembered: Remembered) -> Facts | None:
+        """Return what `facts` would, before any layer was sent; None where only the layers bring it.
+
+        `remembered` returns a config by its digest as an earlier audit kept it, or None.
+        """
+
+    def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
         """Yield each layer once, in the order in which the source sends them.
 
         A blob is read to its end, or left, before the next is asked for. Layers whose diff id is

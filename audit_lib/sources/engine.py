@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from docker.context import ContextAPI
 from docker.errors import APIError, DockerException, NotFound
 
 from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
-from audit_lib.sources.base import Blob, Facts, Image
-from audit_lib.sources.manifest import check_platform
+from audit_lib.sources import manifest
+from audit_lib.sources.base import Blob, Facts, Image, LayerRef, Remembered
 
 _CHUNK = 1024 * 1024
 # An engine packs the layers before it sends the first byte: 12 s for 833 MB on two cores.
@@ -27,6 +28,8 @@ OpenStream = Callable[..., Image]
 
 class EngineImage:
     """An image in an engine's store. It is asked for by its id, so a tag that moves meanwhile changes nothing."""
+
+    is_concurrent = False
 
     def __init__(  # noqa: PLR0913 - what an engine and a name are made of
         self,
@@ -43,7 +46,7 @@ class EngineImage:
         self._inspected = _inspect(client, name, reference)
         if platform is not None:
             stated = self._inspected
-            check_platform(
+            manifest.check_platform(
                 stated.get("Os"),
                 stated.get("Architecture"),
                 stated.get("Variant") or None,
@@ -52,11 +55,30 @@ class EngineImage:
             )
         self._id = "sha256:" + str(self._inspected["Id"]).removeprefix("sha256:")
         self._archive: Image | None = None
+        self._early: Facts | None = None
 
-    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
-        """Yield the layers in the order in which the engine sends them; nothing is asked for where all are known."""
-        stated = (self._inspected.get("RootFS") or {}).get("Layers") or []
-        del stated, known
+    def early_facts(self, remembered: Remembered) -> Facts | None:
+        """Return the facts where the config is remembered and names the engine's layers; an engine gives no config by itself."""
+        data = remembered(self._id)
+        if data is None:
+            return None
+        config = manifest.parse_config(data, self._id, platform=None, what=self.reference)
+        diff_ids = config["rootfs"]["diff_ids"]
+        if diff_ids != ((self._inspected.get("RootFS") or {}).get("Layers") or []):
+            return None
+        self._early = Facts(
+            manifest_digest=self._manifest_digest(),
+            config_digest=self._id,
+            config=config,
+            layers=tuple(LayerRef(name=diff_id, diff_id=diff_id) for diff_id in diff_ids),
+            config_data=data,
+        )
+        return self._early
+
+    def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
+        """Yield the layers in the order in which the engine sends them, but for those known; it is not asked where all are."""
+        if self._early is not None and all(layer.diff_id in known for layer in self._early.layers):
+            return
         try:
             chunks = self._client.api.get_image(self._id, chunk_size=_CHUNK)
             self._archive = self._open_stream(
@@ -66,7 +88,7 @@ class EngineImage:
                 reference=self.reference,
                 what=self.reference,
             )
-            yield from self._archive.blobs()
+            yield from self._archive.blobs(known)
         except DockerException as error:
             raise SourceError(f"{self.reference}: the engine did not send the image: {error}") from error
         except requests.RequestException as error:
@@ -76,14 +98,11 @@ class EngineImage:
         """Return config and layers as sent, the manifest's digest as the engine remembers it from the registry."""
         if self._archive is None:
             raise ImageFormatError(f"{self.reference}: its layers were not read yet")
-        facts = self._archive.facts()
+        return replace(self._archive.facts(), manifest_digest=self._manifest_digest())
+
+    def _manifest_digest(self) -> str | None:
         digests = {str(one).rpartition("@")[2] for one in self._inspected.get("RepoDigests") or []}
-        return Facts(
-            manifest_digest=digests.pop() if len(digests) == 1 else None,
-            config_digest=facts.config_digest,
-            config=facts.config,
-            layers=facts.layers,
-        )
+        return digests.pop() if len(digests) == 1 else None
 
     def __enter__(self) -> EngineImage:
         return self

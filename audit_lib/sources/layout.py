@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
 from audit_lib.reference import split_path
 from audit_lib.sources import manifest
-from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, Source
+from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, Remembered, Source
 
 
 class LayoutImage:
     """An image in an OCI layout folder; manifest and config are read and checked when it is opened."""
 
     source = "oci-dir"
+    is_concurrent = False
 
     def __init__(self, name: str, platform: str | None, reference: str) -> None:
         folder, choice = split_path(name)
@@ -28,17 +29,25 @@ class LayoutImage:
         digest, document = manifest.resolve(chosen, self._fetch, platform=platform, what=what)
         self._facts = manifest.facts_of(digest, document, self._fetch, platform=platform, what=what)
 
-    def blobs(self, known: Collection[str] = ()) -> Iterator[Blob]:
-        """Yield the layers, bottom first, each digest once."""
+    def early_facts(self, remembered: Remembered) -> Facts:
+        """Return manifest and config: they are files of their own."""
+        del remembered
+        return self._facts
+
+    def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
+        """Yield the layers, bottom first, each digest once. Of a known one only that it is there, and how long, is looked at."""
         sent: set[str] = set()
         for layer in self._facts.layers:
-            if layer.diff_id in known or layer.name in sent:
+            if layer.name in sent:
                 continue
             sent.add(layer.name)
             path = self._path(layer.name)
             try:
+                size = path.stat().st_size
+                if layer.diff_id in known and layer.compressed_bytes in {None, size}:
+                    continue
                 with path.open("rb") as stream:
-                    yield Blob(name=layer.name, stream=stream, digest=layer.digest, stored_bytes=path.stat().st_size)
+                    yield Blob(name=layer.name, stream=stream, digest=layer.digest, stored_bytes=size)
             except FileNotFoundError as error:
                 raise ImageFormatError(f"{self._folder}: layer {layer.name} is missing") from error
 

@@ -163,6 +163,7 @@ def facts_of(
         manifest_digest=manifest_digest or None,
         config_digest=config_digest,
         config=config,
+        config_data=data,
         layers=tuple(
             LayerRef(
                 name=layer["digest"],

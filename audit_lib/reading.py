@@ -1,0 +1,178 @@
+"""From a reference to the scans of an image's layers: each read in one pass, or remembered from a store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from audit_lib import distribution
+from audit_lib.errors import DigestError, ImageFormatError
+from audit_lib.evidence import EXTRACTORS
+from audit_lib.formats import FORMATS
+from audit_lib.scan import LayerScan, Limits, scan_layer
+from audit_lib.sources import open_image
+from audit_lib.sources.base import Blob, Facts, Image
+from audit_lib.store import Store, recipe_of
+
+# Layers of one image that are read at the same time where the source can: what Docker and Podman do by themselves.
+CONCURRENT = 3
+
+Progress = Callable[[str, int], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layers:
+    """The layers of an image as they were read: `scans` bottom first, one for each of `facts.layers`.
+
+    `source` is where the image was found; `remembered` are the diff ids of the layers that a store knew.
+    """
+
+    facts: Facts
+    scans: tuple[LayerScan, ...]
+    source: str
+    remembered: frozenset[str]
+
+
+def read_layers(  # noqa: PLR0913 - what is asked of an image
+    reference: str,
+    *,
+    platform: str | None = None,
+    limits: Limits | None = None,
+    store: Store | None = None,
+    digests: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Layers:
+    """Return what the layers of an image hold, each digest checked.
+
+    `store` is asked for each layer by its diff id, and told what was read. `digests`: algorithms by which every file is hashed.
+    `progress` is called with (layer, stored bytes just read), from one thread at a time. Raises `AuditError` as `audit` does.
+    """
+    limits = limits or Limits()
+    known = Known(store, limits, digests)
+    scans: dict[str, LayerScan] = {}
+    with open_image(reference, platform=platform) as source, known:
+        facts = source.early_facts(known.document)
+        for scan in _scanned(source, known, limits, digests, progress):
+            scans[scan.name] = scan
+            known.add(scan)
+        facts = facts or source.facts()
+        known.keep_document(facts)
+        kind = source.source
+    return Layers(
+        facts=facts,
+        scans=tuple(_in_order(facts, scans, known, reference)),
+        source=kind,
+        remembered=frozenset(known.loaded),
+    )
+
+
+class Known:
+    """The layers that a store knows; each is loaded when it is asked for, so that what is damaged there is not known.
+
+    Used as a context: what is still being written when it ends is waited for.
+    """
+
+    def __init__(self, store: Store | None, limits: Limits, digests: Sequence[str] = ()) -> None:
+        self.loaded: dict[str, LayerScan] = {}
+        self._store, self._digests = store, digests
+        self._recipe = recipe_of(keep=distribution.GLOBS, limits=limits) if store else ""
+        self._unknown: set[str] = set()
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit-store") if store else None
+
+    def __contains__(self, diff_id: object) -> bool:
+        if self._store is None or not isinstance(diff_id, str) or diff_id in self._unknown:
+            return False
+        if diff_id not in self.loaded:
+            scan = self._store.load(diff_id, self._recipe, digests=self._digests)
+            if scan is None:
+                self._unknown.add(diff_id)
+                return False
+            self.loaded[diff_id] = scan
+        return True
+
+    def __enter__(self) -> Known:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.shutdown()
+
+    def add(self, scan: LayerScan) -> None:
+        """Have a layer that was read kept, beside what goes on here."""
+        if self._writer is not None and self._store is not None:
+            self._writer.submit(self._store.save, scan, self._recipe, digests=self._digests)
+
+    def document(self, digest: str) -> bytes | None:
+        """Return an image configuration by its digest, None where the store does not have it."""
+        return None if self._store is None else self._store.document(digest)
+
+    def keep_document(self, facts: Facts) -> None:
+        """Have an image's configuration kept."""
+        if self._store is not None:
+            self._store.keep_document(facts.config_digest, facts.config_data)
+
+
+class _StoppedError(Exception):
+    """Another layer could not be read, so this one need not be."""
+
+
+def _scanned(
+    source: Image, known: Known, limits: Limits, digests: Sequence[str], progress: Progress | None
+) -> Iterator[LayerScan]:
+    turn, stopped = threading.Lock(), threading.Event()
+
+    def scan(blob: Blob) -> LayerScan:
+        def report(count: int) -> None:
+            if stopped.is_set():
+                raise _StoppedError
+            with turn:
+                if progress is not None:
+                    progress(blob.name, count)
+
+        return scan_layer(
+            blob,
+            formats=FORMATS,
+            extractors=EXTRACTORS,
+            keep=distribution.GLOBS,
+            digests=digests,
+            limits=limits,
+            progress=report,
+        )
+
+    if not source.is_concurrent:
+        yield from map(scan, source.blobs(known))
+        return
+    running: list[Future[LayerScan]] = []
+    with ThreadPoolExecutor(CONCURRENT, thread_name_prefix="audit-layer") as pool:
+        try:
+            running.extend(pool.submit(scan, blob) for blob in source.blobs(known))
+            for future in running:
+                yield future.result()
+        except BaseException:
+            stopped.set()
+            for future in running:
+                future.cancel()
+            raise
+
+
+def _in_order(facts: Facts, scans: dict[str, LayerScan], known: Known, reference: str) -> Iterator[LayerScan]:
+    """Yield the scans bottom first, each that was read checked against what manifest and config promise."""
+    for number, layer in enumerate(facts.layers, start=1):
+        where = f"{reference}: layer {number} of {len(facts.layers)}"
+        scan = scans.get(layer.name)
+        if scan is None and layer.diff_id in known:
+            yield known.loaded[layer.diff_id]
+            continue
+        if scan is None:
+            raise ImageFormatError(f"{where}: {layer.name} is missing")
+        if layer.digest is not None and layer.digest != scan.layer_digest:
+            raise DigestError(f"{where}: digest", expected=layer.digest, found=str(scan.layer_digest))
+        if layer.diff_id != scan.diff_id:
+            raise DigestError(f"{where}: diff id", expected=layer.diff_id, found=scan.diff_id)
+        if layer.compressed_bytes not in {None, scan.compressed_bytes}:
+            raise ImageFormatError(
+                f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}"
+            )
+        yield scan

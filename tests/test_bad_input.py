@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from audit_lib import __main__ as command
+from audit_lib import audit
 from tests.images import digest, docker_archive, layer_tar, oci_dir, oci_index, symlink
 
 HELLO = {"etc/os-release": "ID=debian\n", "bin/hello": b"\x7fELF"}
@@ -230,3 +231,28 @@ def test_a_wrong_option_names_what_is_right(
     assert "'image', 'layers', 'files', 'databases', 'packages'" in capsys.readouterr().err
     assert run(monkeypatch, "inspect", "sample:full", "--limit", "entires=3") == 2
     assert "expected NAME=NUMBER with NAME one of entries, unpacked_bytes" in capsys.readouterr().err
+
+
+# ÿ stands for the byte FF, which no text in UTF-8 has; # for a number of 5,000 digits
+APK = "P:aÿ\nV:1ÿ\nA:xÿ\no:oÿ\nL:lÿ\nr:zÿ\nI:#\nF:uÿ\nR:xÿ\n\n"
+ALPM = "%NAME%\naÿ\n\n%VERSION%\n1ÿ\n\n%ARCH%\nxÿ\n\n%BASE%\nbÿ\n\n%LICENSE%\nlÿ\n\n%SIZE%\n#\n\n"
+STANZA = "Package: aÿ\nStatus: {} installed\nVersion: 1ÿ\nArchitecture: xÿ\nInstalled-Size: #\n\n"
+MANIFEST = "aÿ\t1-1\xff\t1\t1\tvÿ\teÿ\t#\txÿ\t0\tsÿ\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("lib/apk/db/installed", APK),
+        ("var/lib/pacman/local/a-1/desc", ALPM),
+        ("var/lib/dpkg/status", STANZA.format("install ok")),
+        ("usr/lib/opkg/status", STANZA.format("install user")),
+        ("var/lib/rpmmanifest/container-manifest-2", MANIFEST),
+    ],
+    ids=["apk", "alpm", "deb", "opkg", "rpm"],
+)
+def test_bytes_that_are_no_text_and_sizes_that_no_disk_holds_are_no_reason_to_stop(tmp_path, path, text):
+    oci_dir(tmp_path / "image", [{path: text.encode("latin-1").replace(b"#", b"9" * 5000), "u/x": b"1"}])
+    packages = audit(f"oci-dir:{tmp_path / 'image'}").packages
+    assert list(packages["name"]) == ["a\ufffd"]
+    assert list(packages["installed_size_bytes"].isna()) == [True]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of, utf8
 
 _LOCAL = "var/lib/pacman/local"
 # Written when pacman makes the database, before the first package: an empty database has this file.
@@ -72,8 +72,8 @@ def _found(blocks: Mapping[str, list[str]], path: str) -> Found:
     for required in ("NAME", "VERSION"):
         if not blocks.get(required):
             raise DamagedDatabaseError(path, None, f"no %{required}%; expected one")
+    blocks = {header: [utf8(line) for line in lines] for header, lines in blocks.items()}
     name, version = blocks["NAME"][0], blocks["VERSION"][0]
-    size = blocks.get("SIZE", [""])[0]
     return Found(
         name=name,
         version=version,
@@ -82,7 +82,7 @@ def _found(blocks: Mapping[str, list[str]], path: str) -> Found:
         source_name=next(iter(blocks.get("BASE", [])), name),
         source_version=version,
         licenses=tuple(blocks.get("LICENSE", [])),
-        installed_size_bytes=int(size) if size.isdecimal() and size.isascii() else None,
+        installed_size_bytes=size_of(next(iter(blocks.get("SIZE", [])), None)),
     )
 
 

@@ -1,7 +1,8 @@
 """apk, the packages of Alpine, Wolfi and Chainguard: one text file of stanzas with one-letter fields.
 
-Source: apk-tools' documentation of the installed database (apk-v2(5), "installed") — P name, V version, A architecture,
-I installed size in bytes, o origin, L licence, r packages whose files it may replace, F folder, R file of that folder.
+Source: apk-tools (apk-package(5) for the fields, src/database.c for the rest) — P name, V version, A architecture,
+I installed size in bytes, T description, o origin, L licence, r packages whose files it may replace, f what is odd about its
+installation, F folder, R file of that folder, Z its checksum, a and M owner and mode.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of, utf8
 
-# apk-tools 3 on a merged /usr writes the second one.
+# The second one where /lib is a link to /usr/lib: Wolfi and Chainguard since 2025.
 _DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
+# Letters of `f`: what of the package could not be put in place, and that Q1 is not SHA-1 (apk-tools 3, packages of version 3).
+_BROKEN = {"f": "files", "s": "a script", "x": "extended attributes"}
+_SHA256_160 = "S"
+_SHA1_SIZE, _SHA256_SIZE = 20, 32
+# What `apk add --virtual` makes: a name for the packages that it depends on.
+_VIRTUAL = "virtual meta package"
 
 
 def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], dict[str, str]]]:  # noqa: C901 - one branch a field
@@ -55,7 +62,7 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], dict[str,
                 raise DamagedDatabaseError(
                     path, number, f"field {letter!r} twice; expected an empty line between packages"
                 )
-            fields[letter] = value
+            fields[letter] = utf8(value)
     if fields or lines[-1]:
         raise DamagedDatabaseError(
             path, number, f"the file ends within a package ({fields.get('P', 'unnamed')}); was it cut?"
@@ -75,7 +82,6 @@ def _places(tree: Tree) -> Sequence[str]:
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
     for fields, _ in parse(tree.read(place) or b"", place):
-        size = fields.get("I", "")
         yield Found(
             name=fields["P"],
             version=fields["V"],
@@ -84,35 +90,57 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             source_name=fields.get("o") or fields["P"],
             source_version=fields["V"],
             licenses=(fields["L"],) if fields.get("L") else (),
-            installed_size_bytes=int(size) if size.isdecimal() else None,
-            detail=f"replaces files of {fields['r']}" if fields.get("r") else None,
+            installed_size_bytes=size_of(fields.get("I")),
+            detail=_detail(fields),
         )
+
+
+def _detail(fields: Mapping[str, str]) -> str | None:
+    said = []
+    if fields.get("T") == _VIRTUAL:
+        said.append("a name that apk add --virtual gave to the packages it depends on; no files")
+    broken = [what for letter, what in _BROKEN.items() if letter in fields.get("f", "")]
+    if broken:
+        said.append(f"not installed whole: {', '.join(broken)}")
+    if fields.get("r"):
+        said.append(f"replaces files of {fields['r']}")
+    return "; ".join(said) or None
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     owned = _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""))
-    return None if owned is None else list(owned)
+    return None if owned is None else list(owned[1])
 
 
 def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
-    owned = _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""), {})
-    digests = {path: _digest(stated) for path, stated in owned.items() if not path.startswith("etc/")}
+    owned = _owned(tree.read(found.path) or b"", found.path).get((found.name, found.version or ""))
+    if owned is None:
+        return None
+    is_cut = _SHA256_160 in owned[0].get("f", "")
+    digests = {path: _digest(stated, is_cut=is_cut) for path, stated in owned[1].items() if not _is_protected(path)}
     return {path: digest for path, digest in digests.items() if digest is not None}
 
 
-def _digest(stated: str) -> tuple[str, str] | None:
+def _is_protected(path: str) -> bool:
+    """Tell whether apk keeps a file as it is when it was changed: all of etc but its start scripts (apk-protected_paths(5))."""
+    return path.startswith("etc/") and not path.startswith("etc/init.d/")
+
+
+def _digest(stated: str, *, is_cut: bool) -> tuple[str, str] | None:
     """Return (algorithm, hexadecimal digest) of a checksum: Q1 and SHA-1 in base64, or Q2 and SHA-256; None for others."""
-    algorithm = {"Q1": "sha1", "Q2": "sha256"}.get(stated[:2])
     try:
-        return (algorithm, base64.b64decode(stated[2:], validate=True).hex()) if algorithm else None
+        digest = base64.b64decode(stated[2:], validate=True)
     except ValueError:
         return None
+    if stated.startswith("Q1") and len(digest) == _SHA1_SIZE:
+        return "sha256-160" if is_cut else "sha1", digest.hex()
+    return ("sha256", digest.hex()) if stated.startswith("Q2") and len(digest) == _SHA256_SIZE else None
 
 
 # Asked once a package, of one database after the other: parsed once, not once a package.
 @lru_cache(maxsize=1)
-def _owned(data: bytes, path: str) -> Mapping[tuple[str, str], dict[str, str]]:
-    return {(fields["P"], fields["V"]): files for fields, files in parse(data, path)}
+def _owned(data: bytes, path: str) -> Mapping[tuple[str, str], tuple[Mapping[str, str], dict[str, str]]]:
+    return {(fields["P"], fields["V"]): (fields, files) for fields, files in parse(data, path)}
 
 
 FORMAT = Format(

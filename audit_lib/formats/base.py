@@ -6,6 +6,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+# A pebibyte: whoever states more fills no disk, but the 64 bits of a column.
+_LARGEST = 1 << 50
+
+
+def size_of(stated: str | int | None, unit: int = 1) -> int | None:
+    """Return a size that a database states, in bytes; None where it states none, or one that no disk holds.
+
+    >>> size_of("12", 1024), size_of("-1"), size_of("9" * 5000), size_of(None)
+    (12288, None, None, None)
+    """
+    if isinstance(stated, str):
+        is_number = stated.isascii() and stated.isdecimal() and len(stated) <= len(str(_LARGEST))
+        stated = int(stated) if is_number else None
+    return None if stated is None or not 0 <= stated * unit <= _LARGEST else stated * unit
+
+
+def utf8(text: str) -> str:
+    r"""Return text that was read with its odd bytes kept as text that a table can hold: U+FFFD stands for each of them.
+
+    >>> utf8("a\udcff")
+    'a�'
+    """
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
 
 class Tree(Protocol):
     """What a format sees of an image: the files it asked for. Paths have no leading slash.
@@ -36,7 +60,7 @@ class Found:
     `path` is the file that states it, without leading slash. `installed_size_bytes` is the claim of the
     database, in bytes. `namespace` and `qualifiers` go into the purl where the format has them: the namespace
     of a distribution's packages is the distribution and is added by the caller. `detail` says what a reader of this
-    row has to know beside it, in words ("vendored in pip", "version string in the binary").
+    row has to know beside it, in words ("vendored in pip", "version string in the binary"). All texts but `path` are UTF-8.
     """
 
     name: str
@@ -84,8 +108,9 @@ class Format:
     `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
     when its path matches `extract_globs` or its contents begin with `extract_magic` (four bytes). What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
-    `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, hexadecimal digest);
-    None where it says nothing. Configuration files are left out: they are there to be changed.
+    `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, or "sha256-160" for the
+    first 160 bits of one; hexadecimal digest); None where it says nothing. Configuration files are left out: they are there
+    to be changed.
     `only_unrecorded`: a package whose file one of a distribution or of conda owns is left out, since that one says it better.
     """
 

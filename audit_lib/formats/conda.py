@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
 from audit_lib.formats.documents import parse_object, text, texts
 
 _RECORDS = "**/conda-meta/*.json"
@@ -74,8 +74,8 @@ def _installed_bytes(record: Mapping[str, Any]) -> int | None:
         for one in listed
         if not (isinstance(one, dict) and one.get("path_type") in {"softlink", "directory"})
     ]
-    known = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and 0 <= size < 2**50]
-    return sum(known) if len(known) == len(sizes) else None
+    known = [size for size in sizes if isinstance(size, int) and not isinstance(size, bool) and size >= 0]
+    return size_of(sum(known)) if len(known) == len(sizes) else None
 
 
 def _qualifiers(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
 from audit_lib.formats.stanzas import stanzas
 
 _STATUS = "var/lib/dpkg/status"
@@ -101,7 +101,6 @@ def _found(stanza: Mapping[str, str], path: str, tree: Tree) -> Found | None:
     if state not in _INSTALLED:
         return None
     source = _SOURCE.match(stanza.get("source", ""))
-    size = stanza.get("installed-size", "")
     name, version = stanza["package"], stanza["version"]
     return Found(
         name=name,
@@ -111,7 +110,7 @@ def _found(stanza: Mapping[str, str], path: str, tree: Tree) -> Found | None:
         source_name=source[1] if source else name,
         source_version=(source[2] if source else None) or version,
         licenses=_licenses(tree, name),
-        installed_size_bytes=int(size) * 1024 if size.isdecimal() else None,  # dpkg states KiB
+        installed_size_bytes=size_of(stanza.get("installed-size"), 1024),  # dpkg states KiB
     )
 
 

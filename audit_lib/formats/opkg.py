@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
 from audit_lib.formats.stanzas import stanzas
 
 _STATUSES = ("usr/lib/opkg/status", "var/lib/opkg/status", "lib/opkg/status")
@@ -45,7 +45,6 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
         if stated["status"].split()[2] in _GONE:
             continue
         control = _control(tree, place, stated["package"])
-        size = control.get("installed-size", stated.get("installed-size", ""))
         name, version = stated["package"], stated["version"]
         source = control.get("sourcename") or control.get("source", "").partition(" ")[0]
         yield Found(
@@ -57,7 +56,7 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             source_name=source.rpartition("/")[2] or name,
             source_version=version,
             licenses=(control["license"],) if control.get("license") else (),
-            installed_size_bytes=int(size) if size.isdecimal() and size.isascii() else None,
+            installed_size_bytes=size_of(control.get("installed-size", stated.get("installed-size"))),
         )
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import rpmbdb, rpmheaders, rpmndb, rpmsqlite, sqlitewal
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
 from audit_lib.formats.rpmheaders import Header
 
 # The second since Fedora 36 and in SUSE, the third in images made by ostree; links between them are followed.
@@ -131,16 +131,12 @@ def _listed(line: str, path: str, number: int) -> Stated:
     # Azure's toolkit writes (none) as the epoch of every package, and 0 as the number of those that have none.
     epoch = epoch or (None if epoch_number == "0" else epoch_number)
     found = _made(name, epoch, version, path, architecture=architecture, source=source)
-    return Stated(replace(found, installed_size_bytes=_decimal(size)), vendor)
+    return Stated(replace(found, installed_size_bytes=size_of(size)), vendor)
 
 
 def _or_none(text: str | None) -> str | None:
     """Return None for how rpm prints, and in keys also stores, what is not there."""
     return None if text in {"(none)", ""} else text
-
-
-def _decimal(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdecimal() else None
 
 
 def _made(  # noqa: PLR0913 - the words of a package's full name
@@ -182,7 +178,7 @@ def _found(header: Header, path: str) -> Found:
     return replace(
         found,
         licenses=(license_,) if license_ and found.name != _KEY else (),  # a key's says "pubkey"
-        installed_size_bytes=header.number(rpmheaders.SIZE) if size is None else size,
+        installed_size_bytes=size_of(header.number(rpmheaders.SIZE) if size is None else size),
     )
 
 

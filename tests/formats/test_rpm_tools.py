@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -15,11 +16,13 @@ import pandas as pd
 import pytest
 
 from audit_lib import Audit, audit
+from audit_lib.distribution import Distribution
 from audit_lib.formats import rpm, rpmbdb
+from audit_lib.purl import purl_of
 from tests import rpms
 from tests.formats.tree import DictTree
 from tests.images import Entry, Layer, file, folder, oci_dir, symlink
-from tests.syft import syft_packages
+from tests.syft import run_syft, syft_packages
 
 SQLITE, BDB = "var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/Packages"
 FACTS = r"%{NAME}\t%{EVR}\t%{ARCH}\t%{LICENSE}\t%{LONGSIZE}\t%{SOURCERPM}\t%{EPOCH}\t%{MODULARITYLABEL}\t%{VENDOR}\n"
@@ -157,6 +160,28 @@ def test_syft_finds_the_same_names_and_versions(built: Built):
     told = {(name, version) for name, version, _ in syft_packages(f"dir:{built.root}", "rpm-db-cataloger")}
     found = rpm.FORMAT.read(DictTree({SQLITE: (built.root / SQLITE).read_bytes()}), SQLITE)
     assert {(one.name, one.version) for one in found} == told
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "distro"),
+    [
+        ("sle15-bci.Packages.db", "usr/lib/sysimage/rpm/Packages.db", ("sles", "15.5")),
+        ("ubi8-libuuid.Packages", BDB, ("rhel", "8.8")),
+        ("rpm-testsuite.rpmdb.sqlite", SQLITE, ("fedora", "40")),
+    ],
+)
+def test_syft_says_the_same_of_real_databases_purl_by_purl(
+    shared_data: Path, tmp_path: Path, name: str, place: str, distro: tuple[str, str]
+):
+    data = (shared_data / "rpmdb" / name).read_bytes()
+    release = "ID={}\nVERSION_ID={}\n".format(*distro).encode()
+    for path, content in {place: data, "etc/os-release": release}.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_bytes(content)
+    told = json.loads(run_syft(f"dir:{tmp_path}", "rpm-db-cataloger"))["artifacts"]
+    found = rpm.FORMAT.read(DictTree({place: data}), place)
+    made = {(one.name, one.version, purl_of(rpm.FORMAT, one, Distribution(*distro))) for one in found}
+    assert made == {(one["name"], one["version"], one["purl"]) for one in told}
 
 
 def snapshot(root: Path) -> dict[str, Entry]:

@@ -13,6 +13,8 @@ from audit_lib.formats.base import Tree
 
 # os-release(5): the first one that is there counts.
 GLOBS = ("etc/os-release", "usr/lib/os-release")
+# Real ones have a few hundred bytes; a longer value names no distribution.
+_MAX_BYTES, _MAX_VALUE = 64 * 1024, 200
 
 
 # The day that lifecycle.csv stands for: later changes of a vendor's mind are not in it.
@@ -47,12 +49,12 @@ def parse(text: str) -> Distribution:
     >>> parse('ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n')
     Distribution(id='debian', version='12', name='Debian GNU/Linux 12 (bookworm)', codename=None)
     """
-    values: dict[str, str] = {}
+    values = dict.fromkeys(("ID", "VERSION_ID", "PRETTY_NAME", "VERSION_CODENAME"), "")
     for line in text.splitlines():
         key, equals, value = line.strip().partition("=")
-        if equals and not key.startswith("#"):
+        if equals and key in values and len(value) <= _MAX_VALUE:
             values[key] = _unquoted(value)
-    return Distribution(*(values.get(key) or None for key in ("ID", "VERSION_ID", "PRETTY_NAME", "VERSION_CODENAME")))
+    return Distribution(*(value or None for value in values.values()))
 
 
 def read_distribution(tree: Tree) -> Distribution:
@@ -63,7 +65,7 @@ def read_distribution(tree: Tree) -> Distribution:
         except DamagedDatabaseError:
             continue
         if data is not None:
-            return parse(data.decode("utf-8", "replace"))
+            return parse(data[:_MAX_BYTES].decode("utf-8", "replace"))
     return Distribution()
 
 

@@ -7,10 +7,11 @@ lands behind that link, as umoci and containerd unpack it; an entry that is itse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
+from audit_lib.formats.base import Tree
 from audit_lib.formats.globs import pattern
 from audit_lib.scan import LayerScan, Limits, NotKept
 from audit_lib.tar import clean
@@ -19,6 +20,7 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 # Linux gives up after 40 links on one path (path_resolution(7), MAXSYMLINKS).
 _MAX_LINKS = 40
+_T = TypeVar("_T")
 _KINDS = {
     "0": "file",
     "1": "hardlink",
@@ -60,15 +62,18 @@ class Rootfs:
         self._linked: dict[tuple[int, int], tuple[int, int]] = {}
         # (layer, row) of what lies behind a link in its folder's name → its path
         self._moved: dict[tuple[int, int], str] = {}
-        # `_linked` the other way round, made when it is asked for
+        # What was made of the tree as it stands: forgotten with the next layer. `_names_of`: `_linked` the other way round.
         self._names_of: dict[tuple[int, int], list[tuple[int, int]]] | None = None
         self._kept: list[str] | None = None
         self._examined: dict[str, dict[str, bytes | NotKept]] = {}
+        self._evidence: dict[str, Mapping[str, bytes]] = {}
+        self._made: dict[Callable[[Tree], Any], Any] = {}
 
     def add(self, scan: LayerScan) -> None:
         """Put a layer on top. Raises `ImageFormatError` for a hard link to nothing or in a loop, or a folder that is a file."""
         self.scans.append(scan)
-        self._kept, self._examined, self._names_of = None, {}, None
+        self._kept, self._names_of = None, None
+        self._examined, self._evidence, self._made = {}, {}, {}
         entries = self._whiteouts_applied(scan)
         number = len(self.scans) - 1
         folders = {scan.paths[row] for row in entries if scan.kinds[row] == "5"}
@@ -229,11 +234,14 @@ class Rootfs:
 
     def evidence(self, format: str) -> Mapping[str, bytes]:  # noqa: A002 - the column's name
         """Return what a format took out of single files, by path, sorted (see `formats.base.Tree`)."""
-        return {path: found for path, found in self._evidence(format).items() if isinstance(found, bytes)}
+        if format not in self._evidence:
+            found = self._taken(format)
+            self._evidence[format] = {path: one for path, one in found.items() if isinstance(one, bytes)}
+        return self._evidence[format]
 
     def not_examined(self, format: str) -> Mapping[str, str]:  # noqa: A002 - the column's name
         """Return the files that a format asked for and could not look into, with the reason, by path."""
-        return {path: found.why for path, found in self._evidence(format).items() if isinstance(found, NotKept)}
+        return {path: found.why for path, found in self._taken(format).items() if isinstance(found, NotKept)}
 
     def has_folder(self, path: str) -> bool:
         """Tell whether the path is a folder, through links."""
@@ -246,6 +254,12 @@ class Rootfs:
         number, row = self._live[real]
         return row < 0 or self.scans[number].kinds[row] == "5"
 
+    def once(self, make: Callable[[Tree], _T]) -> _T:
+        """Return `make(self)`, made once until the next layer is added (see `formats.base.Tree`)."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("_T", self._made[make])
+
     def reclaimable_bytes(self) -> list[int]:
         """Return for each layer the bytes of file contents it stores that the tree does not show."""
         shown = {self._linked.get(place, place) for place in self._live.values()}
@@ -254,7 +268,7 @@ class Rootfs:
             for number, scan in enumerate(self.scans)
         ]
 
-    def _evidence(self, name: str) -> dict[str, bytes | NotKept]:
+    def _taken(self, name: str) -> dict[str, bytes | NotKept]:
         """Return what was taken out of files for a format, by path, sorted; of a file's several names the first counts."""
         if name not in self._examined:
             rows = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+_T = TypeVar("_T")
 
 # A pebibyte: whoever states more fills no disk, but the 64 bits of a column.
 _LARGEST = 1 << 50
@@ -51,6 +53,9 @@ class Tree(Protocol):
 
     def has_folder(self, path: str) -> bool:
         """Tell whether the path is a folder (through links) in the image."""
+
+    def once(self, make: Callable[[Tree], _T]) -> _T:
+        """Return `make(tree)`, made once as long as the tree stands as it does: for what is asked at each of many places."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,3 +131,15 @@ class Format:
     extract_magic: bytes | None = None
     only_unrecorded: bool = False
     digests: Callable[[Tree, Found], Mapping[str, tuple[str, str]] | None] | None = None
+
+
+def by_place(paths: Iterable[str], place_of: Callable[[str], str]) -> dict[str, list[str]]:
+    """Return paths by the place that each counts to, places sorted, paths in their order.
+
+    >>> by_place(["b/x", "a/y", "b/z"], lambda path: path[0])
+    {'a': ['a/y'], 'b': ['b/x', 'b/z']}
+    """
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        found.setdefault(place_of(path), []).append(path)
+    return dict(sorted(found.items()))

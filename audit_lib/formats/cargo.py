@@ -61,8 +61,6 @@ def _crate(package: Any, path: str) -> Crate:
 
 
 def _extract(path: str, content: bytes) -> bytes | None:
-    if _SECTION.encode() not in content:  # cheaper than to take the file apart
-        return None
     executable = elf.parse(content)
     section = executable.section(_SECTION) if executable else None
     if executable is None or section is None:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place, size_of
 from audit_lib.formats.documents import parse_object, text, texts
 
 _RECORDS = "**/conda-meta/*.json"
@@ -41,9 +41,7 @@ def _places(tree: Tree) -> Sequence[str]:
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path in tree.glob(_RECORDS):
-        if posixpath.dirname(path) != place:
-            continue
+    for path in tree.once(_by_place).get(place, ()):
         try:
             record = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
@@ -58,6 +56,10 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             installed_size_bytes=_installed_bytes(record),
             qualifiers=tuple(_qualifiers(record)),
         )
+
+
+def _by_place(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.glob(_RECORDS), posixpath.dirname)
 
 
 def _installed_bytes(record: Mapping[str, Any]) -> int | None:

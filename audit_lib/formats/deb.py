@@ -158,11 +158,12 @@ def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
 
 
 def _undiverted(tree: Tree, package: str, paths: list[str]) -> list[str]:
-    data = tree.read("var/lib/dpkg/diversions")
-    if not data:
-        return paths
-    diverted = parse_diversions(data.decode("utf-8", "surrogateescape"))
+    diverted = tree.once(_diversions)
     return [diverted[path][0] if path in diverted and diverted[path][1] != package else path for path in paths]
+
+
+def _diversions(tree: Tree) -> dict[str, tuple[str, str]]:
+    return parse_diversions((tree.read("var/lib/dpkg/diversions") or b"").decode("utf-8", "surrogateescape"))
 
 
 def _lines(data: bytes) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 MAGIC = b"\x7fELF"
@@ -48,9 +49,22 @@ class Segment(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+class _Table(NamedTuple):
+    """Rows of one kind; none where they do not lie in the file."""
+
+    row: struct.Struct
+    offset: int
+    stride: int
+    length: int
+
+    def read(self, data: bytes) -> list[tuple[int, ...]]:
+        return [self.row.unpack_from(data, self.offset + self.stride * number) for number in range(self.length)]
+
+
+@dataclass(frozen=True)
 class Elf:
-    """An ELF file taken apart. `order` is struct's sign for its byte order, `kind` and `machine` are numbers of the gABI.
+    """An ELF file taken apart, as far as it is asked for. `order` is struct's sign for its byte order, `kind` and `machine` are
+    numbers of the gABI.
 
     `lost`: the tables ("sections", "segments") that the header promises and the file does not hold.
     """
@@ -60,12 +74,27 @@ class Elf:
     order: Literal["<", ">"]
     kind: int
     machine: int
-    sections: tuple[Section, ...]
-    segments: tuple[Segment, ...]
-    lost: tuple[str, ...] = ()
+    lost: tuple[str, ...]
+    _sections: _Table
+    _segments: _Table
+    # where the names of sections begin in the file, None where there are none
+    _names: int | None
+
+    @cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """The sections in the order of their table."""
+        return tuple(_section(self.data, row, self._names) for row in self._sections.read(self.data))
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments in the order of their table."""
+        return tuple(_segment(row, self.bits) for row in self._segments.read(self.data))
 
     def section(self, name: str) -> Section | None:
         """Return the first section of that name, None where there is none."""
+        # Most executables are asked for what they have not: names lie together, near the end of the file.
+        if self._names is None or self.data.find(name.encode("latin-1"), self._names) < 0:
+            return None
         return next((section for section in self.sections if section.name == name), None)
 
     def contents(self, section: Section, *, limit: int) -> bytes:
@@ -116,14 +145,13 @@ def parse(data: bytes) -> Elf | None:
     segment_stride, segment_count, section_stride, section_count, names = fields[8:13]
     sections = struct.Struct(order + ("IIQQQQIIQQ" if bits == 64 else "10I"))  # noqa: PLR2004 - as above
     segments = struct.Struct(order + ("IIQQQQQQ" if bits == 64 else "8I"))  # noqa: PLR2004 - as above
-    first = _table(data, sections, section_table, section_stride, 1)
-    if first and section_table:
+    first = _table(data, sections, section_table, section_stride, 1 if section_table else 0).read(data)
+    if first:
         # Counts that do not fit into 16 bits stand in the first section header (gABI, "extended numbering").
         section_count = section_count or first[0][5]
         names = first[0][6] if names == 0xFFFF else names  # noqa: PLR2004 - SHN_XINDEX
         segment_count = first[0][7] if segment_count == 0xFFFF else segment_count  # noqa: PLR2004 - PN_XNUM
-    rows = _table(data, sections, section_table, section_stride, section_count) if section_table else []
-    where = rows[names][4] if 0 <= names < len(rows) else None
+    rows = _table(data, sections, section_table, section_stride, section_count if section_table else 0)
     mapped = _table(data, segments, segment_table, segment_stride, segment_count)
     promised = (("sections", section_count * bool(section_table), rows), ("segments", segment_count, mapped))
     return Elf(
@@ -132,9 +160,10 @@ def parse(data: bytes) -> Elf | None:
         order,
         kind=fields[0],
         machine=fields[1],
-        sections=tuple(_section(data, row, where) for row in rows),
-        segments=tuple(_segment(row, bits) for row in mapped),
-        lost=tuple(name for name, count, found in promised if count and not found),
+        lost=tuple(name for name, count, table in promised if count and not table.length),
+        _sections=rows,
+        _segments=mapped,
+        _names=sections.unpack_from(data, rows.offset + names * rows.stride)[4] if names < rows.length else None,
     )
 
 
@@ -152,10 +181,9 @@ def inflated(stored: bytes, what: str, *, limit: int) -> bytes:
     return data
 
 
-def _table(data: bytes, row: struct.Struct, offset: int, stride: int, count: int) -> list[tuple[int, ...]]:
-    if stride < row.size or count > _MAX_HEADERS or offset + stride * count > len(data):
-        return []
-    return [row.unpack_from(data, place) for place in range(offset, offset + stride * count, stride)]
+def _table(data: bytes, row: struct.Struct, offset: int, stride: int, count: int) -> _Table:
+    is_there = stride >= row.size and count <= _MAX_HEADERS and offset + stride * count <= len(data)
+    return _Table(row, offset, stride, count if is_there else 0)
 
 
 def _section(data: bytes, row: tuple[int, ...], names: int | None) -> Section:

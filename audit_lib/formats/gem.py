@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import texts
 
 _INSTALLED, _FROM_GIT = "**/specifications/**/*.gemspec", "**/bundler/gems/*/*.gemspec"
@@ -101,11 +101,11 @@ def _strings(source: str, attribute: str) -> list[str]:
 
 
 def _places(tree: Tree) -> Sequence[str]:
-    return sorted({_place(path) for path in _specifications(tree)})
+    return list(tree.once(_by_place))
 
 
-def _specifications(tree: Tree) -> Sequence[str]:
-    return sorted({*tree.glob(_INSTALLED), *tree.glob(_FROM_GIT)})
+def _by_place(tree: Tree) -> dict[str, list[str]]:
+    return by_place(sorted({*tree.glob(_INSTALLED), *tree.glob(_FROM_GIT)}), _place)
 
 
 def _place(path: str) -> str:
@@ -120,9 +120,7 @@ def _is_from_git(path: str) -> bool:
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path in _specifications(tree):
-        if _place(path) != place:
-            continue
+    for path in tree.once(_by_place)[place]:
         try:
             gem = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
@@ -154,10 +152,19 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
         library = posixpath.join(posixpath.dirname(posixpath.dirname(home)), posixpath.basename(home))
         own = [f"{library}/{file}" for file in gem.files]
     else:
-        built = [f"{posixpath.dirname(path)}/" for path in tree.glob(_BUILT) if path.split("/")[-2] == gem.full_name]
-        mine = [path for path in built if path.startswith(f"{home}/" if home else "extensions/")]
-        own = [posixpath.join(home, kind, f"{gem.full_name}/") for kind in ("gems", "doc")] + mine
+        built = [f"{posixpath.dirname(path)}/" for path in tree.once(_built).get(f"{home}/{gem.full_name}", ())]
+        own = [posixpath.join(home, kind, f"{gem.full_name}/") for kind in ("gems", "doc")] + built
     return [found.path, posixpath.join(home, "cache", f"{gem.full_name}.gem"), *own]
+
+
+def _built(tree: Tree) -> dict[str, list[str]]:
+    """Return what marks that a gem's extensions were built, by "home/name of the gem's folder"."""
+    return by_place(tree.glob(_BUILT), _built_for)
+
+
+def _built_for(path: str) -> str:
+    home, name = path.split("/")[:-5], path.split("/")[-2]
+    return f"{'/'.join(home)}/{name}"
 
 
 @lru_cache(maxsize=1)

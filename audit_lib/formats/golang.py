@@ -29,7 +29,9 @@ _SENTINEL = 16
 _UNSTATED = {"", "(devel)"}
 # Where constants are: what the linker's -X option sets is the one kind of Go string that ends in a NUL.
 _CONSTANTS = (".rodata", ".data.rel.ro", ".noptrdata", ".data")
-_TAIL = re.compile(rb"\.\d{1,9}\.\d{1,9}[-\w]{0,64}[+\w]{0,64}\0")
+_TAIL = re.compile(rb"\.\d{1,9}\.\d{1,9}[-\w]{0,64}(?:\+[+\w]{0,63})?\0")
+# Sections and segments of a linker do not overlap; thousands that do, in a hostile file, would be searched for hours.
+_MAX_OVERLAP = 2
 _HEAD = re.compile(rb"(?:\A|[\0\x80-\xff])(?:[^\n]L)?(v?\d{1,9})\Z")
 _SET_BY_LINKER = re.compile(r"-X[ =]['\"]?[^\s=]*?\.(\w+)=(\S*)")
 _VERSION = re.compile(r"v?(\d+\.\d+\.\d+[-+.\w]*)")
@@ -142,7 +144,7 @@ def _extract(path: str, content: bytes) -> bytes | None:
     if executable is None:
         return None
     stated = executable.section(_SECTION)
-    block = _block(executable, stated)
+    block = _block(executable, stated, path)
     if block is None:
         if stated is None:
             return None
@@ -167,12 +169,12 @@ def _extract(path: str, content: bytes) -> bytes | None:
     evidence = {
         "go": version.decode("utf-8", "replace"),
         "info": text,
-        "constant": _constant(executable) if needs_version else None,
+        "constant": _constant(executable, path) if needs_version else None,
     }
     return json.dumps(evidence, sort_keys=True).encode()
 
 
-def _block(executable: elf.Elf, section: elf.Section | None) -> bytes | None:
+def _block(executable: elf.Elf, section: elf.Section | None, path: str) -> bytes | None:
     """Return what begins with the linker's block: of its section, or of the writable data of a stripped file."""
     parts: Sequence[elf.Section | elf.Segment] = (
         [section]
@@ -183,13 +185,22 @@ def _block(executable: elf.Elf, section: elf.Section | None) -> bytes | None:
             if segment.kind == elf.LOAD and segment.flags & (elf.WRITABLE | elf.EXECUTABLE) == elf.WRITABLE
         ]
     )
-    for part in parts:
+    for part in _searchable(executable, parts, path):
         place = executable.data.find(_MAGIC, part.offset, part.offset + part.size)
         while place >= 0:
             if (place - part.offset + part.address) % _ALIGNMENT == 0:
                 return executable.data[place : part.offset + part.size]
             place = executable.data.find(_MAGIC, place + 1, part.offset + part.size)
     return None
+
+
+def _searchable(
+    executable: elf.Elf, parts: Sequence[elf.Section | elf.Segment], path: str
+) -> Sequence[elf.Section | elf.Segment]:
+    whole = len(executable.data)
+    if sum(max(min(part.size, whole - part.offset), 0) for part in parts) > _MAX_OVERLAP * whole:
+        raise DamagedDatabaseError(path, None, f"{len(parts):,} parts of an executable that overlap: not looked into")
+    return parts
 
 
 def _in_line(block: bytes, place: int, limit: int, path: str) -> tuple[bytes, int]:
@@ -229,13 +240,13 @@ def _checked(data: bytes, length: int, limit: int, path: str) -> bytes:
     return data
 
 
-def _constant(executable: elf.Elf) -> str | None:
+def _constant(executable: elf.Elf, path: str) -> str | None:
     """Return the first version among the constants that ends in a NUL, None where there is none."""
     named = [section for section in executable.sections if section.name in _CONSTANTS]
     parts: Sequence[elf.Section | elf.Segment] = named or [
         part for part in executable.segments if part.kind == elf.LOAD
     ]
-    for part in sorted(parts, key=lambda part: part.offset):
+    for part in sorted(_searchable(executable, parts, path), key=lambda part: part.offset):
         for tail in _TAIL.finditer(executable.data, part.offset, part.offset + part.size):
             before = executable.data[max(part.offset, tail.start() - 14) : tail.start()]
             head = _HEAD.search(before)

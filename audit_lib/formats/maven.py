@@ -15,7 +15,7 @@ from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import jars, zips
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import text
 
 _ENDINGS = ("jar", "war", "ear", "par", "sar", "nar", "kar", "jpi", "hpi", "lpkg")
@@ -280,8 +280,15 @@ def _extract(path: str, content: bytes) -> bytes | None:
 
 
 def _places(tree: Tree) -> Sequence[str]:
-    unpacked = {_root(path) for path in tree.glob(_UNPACKED)}
-    return sorted({_place(path) for path in tree.evidence(FORMAT.name)} | unpacked)
+    return sorted({*tree.once(_archives), *tree.once(_unpacked_roots)})
+
+
+def _archives(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.evidence(FORMAT.name), _place)
+
+
+def _unpacked_roots(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.glob(_UNPACKED), _root)
 
 
 def _place(path: str) -> str:
@@ -299,17 +306,15 @@ def _root(path: str) -> str:
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path, evidence in tree.evidence(FORMAT.name).items():
-        if _place(path) != place:
-            continue
-        document: dict[str, Any] = json.loads(evidence)
+    evidence = tree.evidence(FORMAT.name)
+    for path in tree.once(_archives).get(place, ()):
+        document: dict[str, Any] = json.loads(evidence[path])
         for one in document["artifacts"]:
             yield _found(Artifact(**one), path)
         for where, problem in document["problems"]:
             yield Broken(f"{path}!/{where}", problem)
-    for path in tree.glob(_UNPACKED):
-        if _root(path) == place:
-            yield from _unpacked(tree, path)
+    for path in tree.once(_unpacked_roots).get(place, ()):
+        yield from _unpacked(tree, path)
 
 
 def _unpacked(tree: Tree, path: str) -> Iterator[Found | Broken]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import parse_object, text, texts
 
 _GLOB = "**/package.json"
@@ -41,9 +41,7 @@ def _places(tree: Tree) -> Sequence[str]:
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path in tree.glob(_GLOB):
-        if _place(path) != place:
-            continue
+    for path in tree.once(_by_place)[place]:
         try:
             document = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
@@ -56,6 +54,10 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             continue
         namespace = name.partition("/")[0] if name.startswith("@") and "/" in name else None
         yield Found(name=name, version=version, path=path, licenses=_licenses(document), namespace=namespace)
+
+
+def _by_place(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.glob(_GLOB), _place)
 
 
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:

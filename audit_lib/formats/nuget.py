@@ -17,7 +17,7 @@ from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import pe
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import parse_object, text
 
 _GLOB = "**/*.deps.json"
@@ -91,39 +91,44 @@ def _extract(path: str, content: bytes) -> bytes | None:
 
 
 def _places(tree: Tree) -> Sequence[str]:
-    return sorted({posixpath.dirname(path) or path for path in (*tree.glob(_GLOB), *_alone(tree))})
+    return sorted({*tree.once(_stated), *tree.once(_alone)})
 
 
-def _alone(tree: Tree) -> Mapping[str, bytes]:
-    """Return the assemblies that no .deps.json names as an asset, by path."""
+def _stated(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.glob(_GLOB), _place)
+
+
+def _place(path: str) -> str:
+    return posixpath.dirname(path) or path
+
+
+def _alone(tree: Tree) -> dict[str, list[str]]:
+    """Return the assemblies that no .deps.json names as an asset, by place."""
     assemblies = tree.evidence(FORMAT.name)
     if not assemblies:
         return {}
     named: set[str] = set()
     for path in tree.glob(_GLOB):
         try:
-            libraries = _libraries(tree.read(path) or b"", path)
+            libraries = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError:
             continue
         for library in libraries:
             named.update(_owned(library, path))
-    return {path: found for path, found in assemblies.items() if path not in named}
+    return by_place((path for path in assemblies if path not in named), _place)
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path in tree.glob(_GLOB):
-        if (posixpath.dirname(path) or path) != place:
-            continue
+    for path in tree.once(_stated).get(place, ()):
         try:
-            libraries = _libraries(tree.read(path) or b"", path)
+            libraries = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
             yield Broken(path, error.problem)
             continue
         for library in libraries:
             yield Found(name=library.name, version=library.version, path=path, detail=_detail(library))
-    for path, evidence in _alone(tree).items():
-        if (posixpath.dirname(path) or path) == place:
-            yield _assembly(json.loads(evidence), path)
+    for path in tree.once(_alone).get(place, ()):
+        yield _assembly(json.loads(tree.evidence(FORMAT.name)[path]), path)
 
 
 def _assembly(strings: Mapping[str, str], path: str) -> Found:
@@ -143,10 +148,8 @@ def _detail(library: Library) -> str | None:
 def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     if found.detail == _ALONE:
         return [found.path]
-    for library in _libraries(tree.read(found.path) or b"", found.path):
-        if (library.name, library.version) == (found.name, found.version):
-            return sorted(_owned(library, found.path))
-    return []
+    library = _by_name(tree.read(found.path) or b"", found.path).get((found.name, found.version))
+    return sorted(_owned(library, found.path)) if library else []
 
 
 def _owned(library: Library, path: str) -> set[str]:
@@ -161,10 +164,9 @@ def _owned(library: Library, path: str) -> set[str]:
     return paths
 
 
-# An SDK has some thirty of them, which are asked for once for each place and package.
-@lru_cache(maxsize=128)
-def _libraries(data: bytes, path: str) -> tuple[Library, ...]:
-    return tuple(parse(data, path))
+@lru_cache(maxsize=1)
+def _by_name(data: bytes, path: str) -> Mapping[tuple[str, str | None], Library]:
+    return {(library.name, library.version): library for library in reversed(parse(data, path))}
 
 
 FORMAT = Format(

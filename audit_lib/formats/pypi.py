@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import zips
-from audit_lib.formats.base import Broken, Format, Found, Tree
+from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import parse_object, text
 
 _METADATA = (
@@ -40,7 +40,7 @@ def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
     >>> parse(b"Metadata-Version: 2.1\nName: pip\nVersion: 23.0.1\n\nText", "METADATA")
     {'metadata-version': ['2.1'], 'name': ['pip'], 'version': ['23.0.1']}
     """
-    fields: dict[str, list[str]] = {}
+    fields: dict[str, list[list[str]]] = {}
     name = ""
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
         if not line.strip():
@@ -48,7 +48,7 @@ def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
         if line[0] in " \t":
             if not name:
                 raise DamagedDatabaseError(path, number, f"a continuation of nothing: {line[:60]!r}")
-            fields[name][-1] += "\n" + line.strip()
+            fields[name][-1].append(line.strip())
             continue
         label, colon, value = line.partition(":")
         if not colon or not re.fullmatch(r"[!-9;-~]+", label):
@@ -57,11 +57,12 @@ def parse(data: bytes, path: str) -> Mapping[str, list[str]]:
                 break
             raise DamagedDatabaseError(path, number, f"expected 'Field: value', found {line[:60]!r}")
         name = label.lower()
-        fields.setdefault(name, []).append(value.strip())
+        fields.setdefault(name, []).append([value.strip()])
+    stated = {field: ["\n".join(lines) for lines in values] for field, values in fields.items()}
     for required in ("name", "version"):
-        if not fields.get(required, [""])[0]:
+        if not stated.get(required, [""])[0]:
             raise DamagedDatabaseError(path, None, f"no {required.capitalize()}: field; expected one")
-    return fields
+    return stated
 
 
 def parse_vendored(data: bytes) -> list[tuple[str, str]]:
@@ -85,9 +86,19 @@ def normalized(name: str) -> str:
 
 
 def _places(tree: Tree) -> Sequence[str]:
-    found = {_site(path) for glob in _METADATA for path in tree.glob(glob)}
-    found |= {posixpath.dirname(path) for path in (*tree.glob(_VENDORED), *tree.evidence(FORMAT.name))}
-    return sorted(found)
+    return sorted({*tree.once(_installed), *tree.once(_vendored), *tree.once(_eggs)})
+
+
+def _installed(tree: Tree) -> dict[str, list[str]]:
+    return by_place(sorted({path for glob in _METADATA for path in tree.glob(glob)}), _site)
+
+
+def _vendored(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.glob(_VENDORED), posixpath.dirname)
+
+
+def _eggs(tree: Tree) -> dict[str, list[str]]:
+    return by_place(tree.evidence(FORMAT.name), posixpath.dirname)
 
 
 def _site(path: str) -> str:
@@ -101,7 +112,7 @@ def _site(path: str) -> str:
 
 
 def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
-    for path in sorted({path for glob in _METADATA for path in tree.glob(glob) if _site(path) == place}):
+    for path in tree.once(_installed).get(place, ()):
         try:
             fields = parse(tree.read(path) or b"", path)
         except DamagedDatabaseError as error:
@@ -114,22 +125,19 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
             licenses=_licenses(fields),
             detail=_detail(tree, path),
         )
-    for path in tree.glob(_VENDORED):
-        if posixpath.dirname(path) == place:
-            owner = posixpath.basename(posixpath.dirname(place))
-            for name, version in parse_vendored(tree.read(path) or b""):
-                yield Found(name=name, version=version, path=path, detail=f"a copy within {owner}, which lists it")
-    eggs = tree.evidence(FORMAT.name)
-    for path in eggs:
-        if posixpath.dirname(path) == place:
-            fields = parse(eggs[path], path)
-            yield Found(
-                name=normalized(fields["name"][0]),
-                version=fields["version"][0],
-                path=path,
-                licenses=_licenses(fields),
-                detail="a zipped egg",
-            )
+    for path in tree.once(_vendored).get(place, ()):
+        owner = posixpath.basename(posixpath.dirname(place))
+        for name, version in parse_vendored(tree.read(path) or b""):
+            yield Found(name=name, version=version, path=path, detail=f"a copy within {owner}, which lists it")
+    for path in tree.once(_eggs).get(place, ()):
+        fields = parse(tree.evidence(FORMAT.name)[path], path)
+        yield Found(
+            name=normalized(fields["name"][0]),
+            version=fields["version"][0],
+            path=path,
+            licenses=_licenses(fields),
+            detail="a zipped egg",
+        )
 
 
 def _detail(tree: Tree, path: str) -> str | None:
@@ -183,7 +191,7 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     folder, site = posixpath.dirname(found.path), _site(found.path)
     record = tree.read(f"{folder}/RECORD")
     if record is not None:
-        return [_joined(site, path) for path, _ in _record(record)]
+        return [_joined(site, path) for path, _ in _record(record, f"{folder}/RECORD")]
     listed = tree.read(f"{folder}/installed-files.txt")
     if listed is not None:
         # relative to the egg-info folder itself
@@ -194,11 +202,12 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
 
 
 def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
-    record = tree.read(f"{posixpath.dirname(found.path)}/RECORD")
+    place = f"{posixpath.dirname(found.path)}/RECORD"
+    record = tree.read(place)
     if record is None:
         return None
     site = _site(found.path)
-    digests = {_joined(site, path): _digest(stated) for path, stated in _record(record)}
+    digests = {_joined(site, path): _digest(stated) for path, stated in _record(record, place)}
     return {path: digest for path, digest in digests.items() if digest is not None}
 
 
@@ -213,14 +222,15 @@ def _digest(stated: str) -> tuple[str, str] | None:
         return None
 
 
-def _record(data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield (path, digest as stated, "" for none)."""
+def _record(data: bytes, path: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, digest as stated, "" for none). Raises `DamagedDatabaseError` where it is no CSV."""
+    rows = csv.reader(data.decode("utf-8", "surrogateescape").splitlines())
     try:
-        for row in csv.reader(data.decode("utf-8", "surrogateescape").splitlines()):
+        for row in rows:
             if row and row[0]:
                 yield row[0], row[1] if len(row) > 1 else ""
-    except csv.Error:  # a RECORD that is no CSV says nothing more about ownership
-        return
+    except csv.Error as error:
+        raise DamagedDatabaseError(path, rows.line_num, f"not CSV: {error}") from error
 
 
 def _joined(folder: str, path: str) -> str:

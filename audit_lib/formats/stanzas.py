@@ -23,12 +23,12 @@ def stanzas(data: bytes, path: str) -> Iterator[tuple[int, dict[str, str]]]:
     if text and not text.endswith("\n"):
         last = text.rpartition("\n")[2]
         raise DamagedDatabaseError(path, text.count("\n") + 1, f"the file ends within a line: {last[:60]!r}")
-    stanza: dict[str, str] = {}
+    stanza: dict[str, list[str]] = {}
     name, start = "", 1
     for number, line in enumerate(text.split("\n"), start=1):
         if not line or line.isspace():
             if stanza:
-                yield start, stanza
+                yield start, {field: "\n".join(lines) for field, lines in stanza.items()}
             stanza, name = {}, ""
             continue
         if line[0] in " \t":
@@ -36,7 +36,7 @@ def stanzas(data: bytes, path: str) -> Iterator[tuple[int, dict[str, str]]]:
                 raise DamagedDatabaseError(
                     path, number, f"a continuation of nothing: {line[:60]!r}; expected 'Field: value'"
                 )
-            stanza[name] += "\n" + line[1:]
+            stanza[name].append(line[1:])
             continue
         match = _FIELD.match(line)
         if match is None:
@@ -48,7 +48,7 @@ def stanzas(data: bytes, path: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise DamagedDatabaseError(
                 path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages"
             )
-        stanza[name] = match[2]
+        stanza[name] = [match[2]]
 
 
 def _decoded(data: bytes, path: str) -> str:

@@ -66,6 +66,15 @@ def test_a_record_that_climbs_stays_inside_the_root():
     assert pypi.FORMAT.files(tree, found) == ["etc/passwd"]
 
 
+def test_a_record_that_is_no_csv_says_that_ownership_is_not_known():
+    record = b'app.py,,\n"' + b"a" * 200_000 + b'",,\n'
+    tree = DictTree({f"{FLASK}/METADATA": METADATA, f"{FLASK}/RECORD": record})
+    (found,) = pypi.FORMAT.read(tree, SITE)
+    for ask in (pypi.FORMAT.files, pypi.FORMAT.digests):
+        with pytest.raises(DamagedDatabaseError, match="flask-3.1.0.dist-info/RECORD, line 2: not CSV"):
+            ask(tree, found)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [

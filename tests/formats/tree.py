@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from audit_lib.formats.globs import pattern
 
@@ -13,6 +14,7 @@ class DictTree:
     def __init__(self, files: Mapping[str, bytes], evidence: Mapping[str, Mapping[str, bytes]] | None = None) -> None:
         self._files = dict(files)
         self._evidence = evidence or {}
+        self._made: dict[Callable[[Any], Any], Any] = {}
 
     def glob(self, pattern_: str, /) -> Sequence[str]:
         """Return the paths that match, sorted."""
@@ -29,3 +31,9 @@ class DictTree:
     def has_folder(self, path: str, /) -> bool:
         """Tell whether something lies below the path."""
         return any(name.startswith(f"{path}/") for name in self._files)
+
+    def once(self, make: Callable[[Any], Any], /) -> Any:
+        """Return `make(tree)`, made once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]

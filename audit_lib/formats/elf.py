@@ -63,9 +63,9 @@ class _Table(NamedTuple):
 
 @dataclass(frozen=True)
 class Elf:
-    """An ELF file taken apart, as far as it is asked for. `order` is struct's sign for its byte order, `kind` and `machine` are
-    numbers of the gABI.
+    """An ELF file taken apart, as far as it is asked for.
 
+    `order` is struct's sign for its byte order, `kind` and `machine` are numbers of the gABI.
     `lost`: the tables ("sections", "segments") that the header promises and the file does not hold.
     """
 

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 
+from tests import rpms
 from tests.elves import elf_file
 
 Files = Mapping[str, bytes]
@@ -59,6 +60,16 @@ def opkg(count: int) -> Files:
         files[f"usr/lib/opkg/info/p{number}.list"] = f"/usr/bin/p{number}\n".encode()
         files[f"usr/lib/opkg/info/p{number}.control"] = b"Package: p\nLicense: MIT\nInstalled-Size: 12\n"
     return files
+
+
+def rpm(count: int) -> Files:
+    """Return a database in SQLite with a file each."""
+    files = {"arch": "noarch", "size": [12], "dirnames": ["/usr/bin/"], "dirindexes": [0], "digests": ["aa"]}
+    headers = {
+        number: rpms.package(f"p{number}", "1.0", "1", basenames=[f"p{number}"], **files)
+        for number in range(1, count + 1)
+    }
+    return {"var/lib/rpm/rpmdb.sqlite": rpms.sqlite(headers)}
 
 
 def pypi(count: int) -> Files:
@@ -147,7 +158,8 @@ def cargo(count: int) -> Files:
 
 def generic(count: int) -> Files:
     """Return programs that state their version."""
-    return {f"opt/{number}/bash": b"\x7fELF @(#)Bash version 5.2.15(1) release GNU" for number in range(count)}
+    content = elf_file({".rodata": b"@(#)Bash version 5.2.15(1) release GNU"})
+    return {f"opt/{number}/bash": content for number in range(count)}
 
 
 def archive(members: Mapping[str, bytes]) -> bytes:
@@ -166,6 +178,7 @@ SPECIMENS: Mapping[str, Callable[[int], Files]] = {
     "apk": apk,
     "alpm": alpm,
     "opkg": opkg,
+    "rpm": rpm,
     "pypi": pypi,
     "pypi eggs": eggs,
     "npm": npm,

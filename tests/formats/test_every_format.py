@@ -163,6 +163,7 @@ SIZES = {
     "opkg": {"usr/lib/opkg/status": STANZA + b"Installed-Size: %s\n\n"},
     "apk": {"lib/apk/db/installed": b"P:p\nV:1\nI:%s\n\n"},
     "alpm": {"var/lib/pacman/local/p-1/desc": b"%%NAME%%\np\n\n%%VERSION%%\n1\n\n%%SIZE%%\n%s\n\n"},
+    "rpm": {"var/lib/rpmmanifest/container-manifest-2": b"p\t1\t1\t1\tx\t(none)\t%s\tnoarch\t0\tp-1-1.src.rpm\n"},
     "conda": {
         "conda-meta/p.json": b'{"name": "p", "version": "1", "paths_data": {"paths": [{"size_in_bytes": %s}, '
         b'{"size_in_bytes": 1}]}}'

@@ -71,7 +71,7 @@ def test_a_record_that_is_no_csv_says_that_ownership_is_not_known():
     tree = DictTree({f"{FLASK}/METADATA": METADATA, f"{FLASK}/RECORD": record})
     (found,) = pypi.FORMAT.read(tree, SITE)
     for ask in (pypi.FORMAT.files, pypi.FORMAT.digests):
-        with pytest.raises(DamagedDatabaseError, match="flask-3.1.0.dist-info/RECORD, line 2: not CSV"):
+        with pytest.raises(DamagedDatabaseError, match=r"dist-info/RECORD, line 2: not CSV"):
             ask(tree, found)
 
 

@@ -16,6 +16,7 @@ from audit_lib.errors import AuditError
 from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
+from audit_lib.tags import tags
 
 if TYPE_CHECKING:
     from audit_lib import charts, reports
@@ -36,6 +37,7 @@ __all__ = [
     "show",
     "show_facts",
     "sizes",
+    "tags",
     "write_tables",
 ]
 

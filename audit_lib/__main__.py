@@ -26,6 +26,8 @@ from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
 from audit_lib.scan import Limits
 from audit_lib.sources import SOURCES
+from audit_lib.sources.names import PLAIN_HTTP
+from audit_lib.tags import tags
 
 _WRONG_INPUT = 2
 _INTERRUPTED = 130
@@ -38,7 +40,8 @@ _SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
 _REFERENCES = (
     "\b\nA reference names an image:\n"
     + "\n".join(f"  {scheme + ':…':17} {purpose}" for scheme, purpose in (*_SCHEMES, (stated.SCHEME, stated.PURPOSE)))
-    + "\n  a path            recognised by what it holds\n  any other name    looked for in Docker, then in Podman\n"
+    + "\n  a path            recognised by what it holds"
+    + "\n  any other name    looked for in Docker, then in Podman, then in its registry\n"
 )
 
 
@@ -123,8 +126,14 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.version_option(package_name="audit-lib", prog_name="image-audit")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no messages on standard error, only errors.")
+@click.option(
+    "--plain-http",
+    metavar="HOST",
+    multiple=True,
+    help="A registry (HOST or HOST:PORT) that is spoken to without TLS.  [env var: AUDIT_PLAIN_HTTP, separated by commas]",
+)
 @click.pass_context
-def cli(context: click.Context, *, quiet: bool) -> None:
+def cli(context: click.Context, *, quiet: bool, plain_http: tuple[str, ...]) -> None:
     """Show what a container image really holds, and what a hardened image really gains.
 
     \b
@@ -134,6 +143,9 @@ def cli(context: click.Context, *, quiet: bool) -> None:
       image-audit report sample:full sample:minimal -o reports/my-first-report
     """  # noqa: D301 - \b tells click to keep the lines
     context.obj = quiet
+    if plain_http:
+        # The environment, so that notebooks and other processes of this run know of it too.
+        os.environ[PLAIN_HTTP] = ",".join([*plain_http, os.environ.get(PLAIN_HTTP, "")])
 
 
 @cli.command(
@@ -165,10 +177,13 @@ def inspect(
 ) -> None:
     """Show the tables of one image."""
     found = _audited(reference, platform, limits, quiet=quiet, check_files=check_files)
+    if table is not None and not found.knows(table) and not quiet:
+        click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: its source does not tell", err=True)
     if table is None and form == "table":
         _write_text(_overview(found), output)
     else:
-        _write_table(getattr(found, table or "image"), form, output)
+        name = table or "image"
+        _write_table(getattr(found, name), form, output, is_known=found.knows(name))
     _finish(found.gaps, found.is_damaged, quiet=quiet)
 
 
@@ -282,6 +297,24 @@ def report(
     if not quiet:
         click.echo(f"Report: {made.folder / 'report.html'}", err=True)
     _finish(made.gaps, made.is_damaged, quiet=quiet)
+
+
+@cli.command(
+    "tags",
+    short_help="List the tags of a repository.",
+    help="""List the tags of a repository in a registry, numbers in their order (3.9 before 3.10).
+
+\b
+Examples:
+  image-audit tags registry:python
+  image-audit tags registry.example.com/team/app --format csv
+""",
+)
+@click.argument("repository")
+@_output_options
+def list_tags(repository: str, form: str, output: Path | None) -> None:
+    """List the tags of a repository."""
+    _write_table(tags(repository), form, output)
 
 
 for _command in (_STORE_OPTION(store_command.command),):
@@ -432,9 +465,9 @@ def _write_text(text: str, output: Path | None) -> None:
         output.write_text(text + "\n", encoding="utf-8")
 
 
-def _write_table(table: pd.DataFrame, form: str, output: Path | None) -> None:
+def _write_table(table: pd.DataFrame, form: str, output: Path | None, *, is_known: bool = True) -> None:
     if form == "table":
-        _write_text(repr(show(table, rows=None)), output)
+        _write_text(repr(show(table, rows=None, is_known=is_known)), output)
         return
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise click.UsageError("parquet is not for a terminal; name a file with -o")

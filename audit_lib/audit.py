@@ -7,7 +7,7 @@ import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from audit_lib.tables import (
     Image,
     Layer,
     Package,
+    Referrer,
     RemovedPackage,
     Row,
     Status,
@@ -55,6 +56,7 @@ TABLES: Mapping[str, type[Row]] = {
     "removed_packages": RemovedPackage,
     "altered_files": AlteredFile,
     "binaries": Binary,
+    "referrers": Referrer,
 }
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
@@ -67,8 +69,9 @@ class Audit:
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
     `binaries`. `config` is the image configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
-    `unknown`: the tables of which nothing is known, because the image is known from an SBOM alone. They are empty and mean
-    nothing, and the figures that would come of them are missing.
+    `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
+    They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
+    attached to the image is not known, where its registry was asked.
     """
 
     image: pd.DataFrame
@@ -79,9 +82,11 @@ class Audit:
     removed_packages: pd.DataFrame
     altered_files: pd.DataFrame
     binaries: pd.DataFrame
+    referrers: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
+    referrers_problem: str | None = None
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
@@ -123,13 +128,15 @@ class Audit:
         ]
         if not self.databases["status"].isin(["read", "damaged"]).any():
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
+        if self.referrers_problem is not None:
+            said.append(f"{self.image['image'].iloc[0]}: what is attached to it is unknown: {self.referrers_problem}")
         unread = int((self.binaries["status"] != "read").sum())
         if unread:
             said.append(
                 f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
                 "and how they were hardened is unknown (see binaries)"
             )
-        if self.unknown:
+        if not self.knows("files"):
             names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
             said.append(
                 f"{self.image['image'].iloc[0]}: an SBOM does not tell these, so they are unknown, not none: {names}"
@@ -186,7 +193,7 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
     }
     unknown = {name: make_table(row, []) for name, row in TABLES.items() if name not in known}
     notes = tuple(stated.notes(document, reference))
-    return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown))
+    return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown), referrers_problem=None)
 
 
 def _tables(  # noqa: PLR0913 - what an audit is made of
@@ -210,8 +217,11 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         removed_packages=removed_packages,
         altered_files=altered_files,
         binaries=_binaries_table(ownership, label),
+        referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
         config=facts.config,
         notes=tuple(_notes(image.iloc[0], removed_packages, altered_files)),
+        unknown=frozenset({"referrers"} if facts.referrers is None else ()),
+        referrers_problem=facts.referrers_problem,
     )
 
 

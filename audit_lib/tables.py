@@ -307,6 +307,44 @@ class Binary(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Referrer(Row):
+    """One row a document that is attached to an image in its registry: an SBOM, an attestation, a signature.
+
+    Listed, not checked: whether a signature is good, or an SBOM true, is not looked at. `subject_digest` is what it is about: the
+    image's manifest, or an index that led to it. `manifest_digest` is the manifest that holds it, as the blob number `position`,
+    from 1; 0 where that manifest was not opened or holds nothing, and `detail` says which. `digest`, `media_type` and
+    `artifact_bytes` are the document's as stored. `predicate_type`: what an attestation states, where that is written
+    outside of it. `found_by`: the referrers API, the tag that stands in for it, a tag of cosign's (`sha256-….sig`, `.att`,
+    `.sbom`), or the image's own index, where BuildKit puts them.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "subject_digest", "manifest_digest", "position")
+
+    image: str
+    subject_digest: str
+    manifest_digest: str
+    position: int
+    kind: Literal["sbom", "attestation", "signature", "other"]
+    artifact_type: str | None
+    predicate_type: str | None
+    media_type: str | None
+    digest: str | None
+    artifact_bytes: int | None
+    found_by: Literal["referrers_api", "referrers_tag", "cosign_tag", "image_index"]
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag(Row):
+    """One row a tag of a repository in a registry."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("repository", "tag")
+
+    repository: str
+    tag: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SizeGroup(Row):
     """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
 

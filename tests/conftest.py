@@ -16,7 +16,7 @@ import docker
 import docker.errors
 import pytest
 
-from tests import real_images
+from tests import real_images, registries
 
 REQUIRED = os.environ.get("AUDIT_TEST_ENGINES") == "required"
 # Importing and saving an image of 833 MB takes an engine longer than the client's usual minute.
@@ -112,6 +112,42 @@ def podman_full_image(podman_client: docker.DockerClient, full_archive: Path) ->
     """Return the tag of the same full image in Podman, which loads what Docker saved."""
     assert full_archive
     return _built(lambda: real_images.load_full_image(podman_client))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> registries.Certificates:
+    """Return an authority of its own, with a server's and a client's certificate."""
+    _need_registries()
+    return registries.make_certificates(tmp_path_factory.mktemp("certificates") / "made")
+
+
+@pytest.fixture(scope="session")
+def docker_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[registries.Registry]:
+    """Return a registry that anybody may read and write, without TLS."""
+    _need_registries()
+    folder = tmp_path_factory.mktemp("registry")
+    with registries.registry(folder / "plain", folder / "store") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def guarded_registry(
+    docker_registry: registries.Registry,
+    certificates: registries.Certificates,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[registries.Registry]:
+    """Return a registry with the same images, behind TLS by an authority of its own, name and password."""
+    folder = tmp_path_factory.mktemp("guarded")
+    (folder / "htpasswd").write_text(registries.HTPASSWD)
+    auth = {"htpasswd": {"realm": "test", "path": str(folder / "htpasswd")}}
+    tls = {"certificate": str(certificates.server), "key": str(certificates.server_key)}
+    with registries.registry(folder / "run", docker_registry.store, auth=auth, http={"tls": tls}) as running:
+        yield running
+
+
+def _need_registries() -> None:
+    if not registries.is_installed():
+        _unavailable("no docker-registry, skopeo or openssl on PATH (Debian's packages of these names)")
 
 
 def _docker_address() -> str:

@@ -69,7 +69,7 @@ def no_such_image(path: Path) -> tuple[str, str]:
 
 def unknown_scheme(path: Path) -> tuple[str, str]:
     del path
-    return "dokcer:python", "'dokcer' is not one of the schemes docker:, podman:, docker-archive:"
+    return "dokcer:python", "'dokcer' is not one of the schemes docker:, podman:, registry:, docker-archive:"
 
 
 def no_engine(path: Path) -> tuple[str, str]:
@@ -196,6 +196,7 @@ def test_wrong_input_is_one_clear_line_and_exit_2(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     monkeypatch.setenv("CONTAINER_HOST", "unix:///nowhere/podman.sock")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     reference, expected = case(tmp_path)
     assert run(monkeypatch, "--quiet", "inspect", reference) == 2
     said = capsys.readouterr().err

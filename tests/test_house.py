@@ -34,6 +34,7 @@ class Seam(NamedTuple):
 
 
 _READING = ("errors", "reference", "sources.base", "tar")
+_OF_REGISTRIES = ("errors", "sources.base", "sources.http", "sources.manifest", "sources.names")
 _SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
 _FACTS = (
     "capabilities",
@@ -61,7 +62,20 @@ SEAMS = {
     "sources": Seam(("errors", "reference", "sources.*")),
     "sources.base": Seam(("errors", "reference")),
     "sources.manifest": Seam(("errors", "reference", "sources.base")),
-    "sources.*": Seam((*_READING, "sources", "sources.manifest"), ("docker", "isal", "requests", "tqdm", "zstandard")),
+    "sources.attached": Seam(("errors", "sources.base", "sources.manifest")),
+    "sources.names": Seam(("errors",)),
+    "sources.credentials": Seam(("errors",), ("docker",)),
+    "sources.certificates": Seam(("errors",), ("requests",)),
+    "sources.http": Seam(("errors", "sources.base", "sources.certificates", "sources.names"), ("requests",)),
+    "sources.login": Seam(("errors", "sources.credentials", "sources.http", "sources.names")),
+    "sources.transfer": Seam(("errors", "sources.http")),
+    "sources.repository": Seam((*_OF_REGISTRIES, "sources.login", "sources.transfer")),
+    "sources.referrers": Seam((*_OF_REGISTRIES, "sources.attached", "sources.repository")),
+    "sources.registry": Seam((*_OF_REGISTRIES, "sources.repository", "sources.referrers", "sources.transfer")),
+    "sources.*": Seam(
+        (*_READING, "sources", "sources.manifest", "sources.attached"),
+        ("docker", "isal", "requests", "tqdm", "zstandard"),
+    ),
     "formats": Seam(("formats.*",)),
     "formats.base": Seam(("errors",)),
     "formats.globs": Seam(("errors",)),
@@ -133,6 +147,7 @@ SEAMS = {
         ),
         ("pandas",),
     ),
+    "tags": Seam(("errors", "reference", "sources", "sources.*", "tables"), ("pandas",)),
     "sizes": Seam(("errors", "tables"), ("pandas",)),
     "surface": Seam(_TABLES, ("pandas",)),
     "compare": Seam((*_TABLES, "surface", "compare.*"), ("pandas",)),

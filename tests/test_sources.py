@@ -13,6 +13,7 @@ from audit_lib.errors import AuditError, DigestError, ImageFormatError, SourceEr
 from audit_lib.reference import parse_platform, split_path
 from audit_lib.sources import open_image
 from tests.images import (
+    OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
     add_blob,
@@ -148,7 +149,14 @@ DESCRIPTOR = {"digest": "sha256:" + "0" * 64, "size": 1, "mediaType": "applicati
     ("changes", "said"),
     [
         ({"config": None}, "expected a descriptor"),
-        ({"config": {**DESCRIPTOR}}, "config sha256:0000"),
+        ({"config": {**DESCRIPTOR, "mediaType": OCI_CONFIG}}, "config sha256:0000"),
+        (
+            {"config": {**DESCRIPTOR, "mediaType": "application/vnd.cncf.helm.config.v1+json"}},
+            "not a container image but an artifact of type application/vnd.cncf.helm.config.v1+json",
+        ),
+        ({"artifactType": "application/x", "config": DESCRIPTOR}, "an artifact of type application/x"),
+        ({"config": {**DESCRIPTOR, "mediaType": ["x"]}}, "an artifact of type ['x']"),
+        ({"mediaType": ["x"]}, "media type \"['x']\"; expected an image manifest or index"),
         ({"layers": [DESCRIPTOR, DESCRIPTOR]}, "the manifest has 2 layers, the config 1 diff ids"),
         ({"layers": {}}, "expected 'layers' to be a list, found dict"),
         (

@@ -36,9 +36,28 @@ _PODMAN = Source(
     open=_open_podman,
     purpose="an image in Podman, through its socket (CONTAINER_HOST is honoured)",
 )
+
+
+def _open_registry(name: str, platform: str | None, reference: str) -> Image:
+    from audit_lib.sources import registry  # noqa: PLC0415 - requests and docker take as long
+
+    return registry.open_registry(name, platform, reference)
+
+
+def _open_perhaps(name: str, platform: str | None, reference: str) -> Image:
+    from audit_lib.sources import registry  # noqa: PLC0415 - as above
+
+    return registry.open_perhaps(name, platform, reference)
+
+
 SOURCES: tuple[Source, ...] = (
     _DOCKER,
     _PODMAN,
+    Source(
+        scheme="registry",
+        open=_open_registry,
+        purpose="an image in a registry, without an engine: HOST/NAME:TAG, HOST/NAME@sha256:…; Docker Hub's short names too",
+    ),
     archive.DOCKER,
     archive.OCI,
     layout.SOURCE,
@@ -51,8 +70,8 @@ def open_image(reference: str, *, platform: str | None = None) -> Image:
     """Return the image that a reference names; close it, or use `with`.
 
     `scheme:name` goes to that source. A path that exists is recognised by what it holds. Anything else is looked for in
-    Docker, then in Podman; `Image.source` tells where it was found. Raises `UnknownImageError` where there is no such image,
-    `SourceError` where a source cannot be reached, `ImageFormatError` for what is not an image.
+    Docker, then in Podman, then in its registry; `Image.source` tells where it was found. Raises `UnknownImageError` where there
+    is no such image, `SourceError` where a source cannot be reached, `ImageFormatError` for what is not an image.
     """
     scheme, name = split_scheme(reference, frozenset(_BY_SCHEME))
     if scheme is not None:
@@ -63,7 +82,7 @@ def open_image(reference: str, *, platform: str | None = None) -> Image:
         path = None
     if path is not None:
         return _BY_SCHEME[_kind_of(path, reference)].open(reference, platform, reference)
-    return _from_an_engine(reference, platform)
+    return _from_anywhere(reference, platform)
 
 
 def _kind_of(path: Path, reference: str) -> str:
@@ -79,14 +98,16 @@ def _kind_of(path: Path, reference: str) -> str:
     return kind
 
 
-def _from_an_engine(reference: str, platform: str | None) -> Image:
+def _from_anywhere(reference: str, platform: str | None) -> Image:
     reasons = []
-    for source in (_DOCKER, _PODMAN):
+    for scheme, opened in (("docker", _DOCKER.open), ("podman", _PODMAN.open), ("registry", _open_perhaps)):
         try:
-            return source.open(reference, platform, reference)
+            return opened(reference, platform, reference)
         except AuditError as error:
-            reasons.append(str(error).removeprefix(f"{reference}: "))
+            reasons.append(f"{scheme}: " + str(error).removeprefix(f"{reference}: "))
     scheme = reference.partition(":")[0]
     known = ", ".join(f"{source.scheme}:" for source in SOURCES)
     hint = f"; {scheme!r} is not one of the schemes {known}" if ":" in reference and len(scheme) < _SCHEME_LIKE else ""
-    raise UnknownImageError(f"{reference}: no such file, and no engine has it ({'; '.join(reasons)}){hint}")
+    raise UnknownImageError(
+        f"{reference}: no such file, and neither an engine nor a registry has it ({'; '.join(reasons)}){hint}"
+    )

@@ -11,6 +11,7 @@ import lzma
 import os
 import posixpath
 from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -20,6 +21,7 @@ from isal import igzip
 from audit_lib.errors import AuditError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.reference import split_path
 from audit_lib.sources import manifest
+from audit_lib.sources.attached import read_beside
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES, Blob, Facts, LayerRef, Remembered, Source, Stream
 from audit_lib.tar import Window, clean, members
 
@@ -49,6 +51,7 @@ class ArchiveImage:
         self.source, self.reference = source, reference
         self._members, self._choice, self._platform, self._what = members_, choice, platform, what
         self._facts: Facts | None = None
+        self.is_concurrent = isinstance(members_, _Indexed)
 
     def early_facts(self, remembered: Remembered) -> Facts | None:
         """Return manifest and config of an archive that can be sought; None of a stream, which may bring them last."""
@@ -199,8 +202,7 @@ class _Indexed:
         place = self._places.get(name)
         if place is None:
             raise ImageFormatError(f"{self._what}: layer {name} is missing")
-        self._file.seek(place[0])
-        return _Part(self._file, place[1]), place[1]
+        return _Part(self._file, *place), place[1]
 
     def is_packed(self, name: str) -> bool:
         """Tell whether a member is no tar as it lies there, but a compressed one."""
@@ -293,14 +295,14 @@ class _Streamed:
 
 
 class _Part:
-    """A part of a file as a stream of its own; ends where the part ends."""
+    """A part of a file as a stream of its own, which leaves the place of all others; ends where the part ends."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._left = file, size
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file, self._place, self._end = file, start, start + size
 
     def read(self, count: int, /) -> bytes:
-        data = self._file.read(min(count, self._left))
-        self._left -= len(data)
+        data = os.pread(self._file.fileno(), min(count, self._end - self._place), self._place)
+        self._place += len(data)
         return data
 
 
@@ -377,8 +379,8 @@ def _oci_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str 
         return found
 
     chosen = manifest.choose(manifest.parse_document(data, f"{what}: index.json"), choice, what)
-    digest, document = manifest.resolve(chosen, fetch, platform=platform, what=what)
-    facts = manifest.facts_of(digest, document, fetch, platform=platform, what=what)
+    found = manifest.resolve(chosen, fetch, platform=platform, what=what)
+    facts = manifest.facts_of(found.digest, found.document, fetch, platform=platform, what=what)
     layers = tuple(
         LayerRef(
             name=archive.canonical(_blob_name(layer.name)),
@@ -389,13 +391,7 @@ def _oci_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str 
         )
         for layer in facts.layers
     )
-    return Facts(
-        manifest_digest=facts.manifest_digest,
-        config_digest=facts.config_digest,
-        config=facts.config,
-        layers=layers,
-        config_data=facts.config_data,
-    )
+    return replace(facts, layers=layers, referrers=read_beside(found, fetch))
 
 
 def _blob_name(digest: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 # Configs and manifests are read whole. Registries refuse manifests above 4 MiB (OCI distribution-spec,
 # "Pushing Manifests"); a config holds the history as well, so it gets more room.
@@ -48,14 +48,42 @@ class LayerRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Referrer:
+    """One document that is attached to an image: an SBOM, an attestation, a signature.
+
+    `subject_digest` is what it is about, the image's manifest or an index that led to it. `manifest_digest` holds it as the
+    blob number `position`, from 1; 0 where that manifest was not opened, and `detail` says why. `digest` and `artifact_bytes` are
+    the blob's, as stored. `found_by` says where it was listed.
+    """
+
+    subject_digest: str
+    manifest_digest: str
+    position: int
+    kind: Literal["sbom", "attestation", "signature", "other"]
+    found_by: Literal["referrers_api", "referrers_tag", "cosign_tag", "image_index"]
+    artifact_type: str | None = None
+    predicate_type: str | None = None
+    media_type: str | None = None
+    digest: str | None = None
+    artifact_bytes: int | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What manifest and config state. `config` is the OCI image configuration as parsed JSON, `config_data` the bytes of it."""
+    """What manifest and config state. `config` is the OCI image configuration as parsed JSON, `config_data` the bytes of it.
+
+    `referrers` is None where the source cannot tell what is attached to the image, or failed to; `referrers_problem` says how
+    it failed.
+    """
 
     manifest_digest: str | None
     config_digest: str
     config: dict[str, Any]
     layers: tuple[LayerRef, ...]
     config_data: bytes
+    referrers: tuple[Referrer, ...] | None = None
+    referrers_problem: str | None = None
 
 
 Remembered = Callable[[str], bytes | None]
@@ -64,8 +92,9 @@ Remembered = Callable[[str], bytes | None]
 class Image(AbstractContextManager["Image"], Protocol):
     """An image that has been found. Close it (or use `with`) when its layers were read.
 
-    `blobs` is exhausted before `facts` is asked for: an engine sends the manifest last. `early_facts` gives them before, where
-    that can be. `is_concurrent`: blobs may be asked for, and read, before those before them were read, each in a thread of its own.
+    `is_concurrent`: several blobs may be asked for, and read at the same time, each in a thread of its own. Where it is False, a
+    blob is read to its end, or left, before the next is asked for. `blobs` is exhausted before `facts` is asked for: an engine
+    sends the manifest last. `early_facts` gives them before, where that can be.
     """
 
     reference: str
@@ -81,8 +110,7 @@ class Image(AbstractContextManager["Image"], Protocol):
     def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
         """Yield each layer once, in the order in which the source sends them.
 
-        A blob is read to its end, or left, before the next is asked for. Layers whose diff id is
-        in `known` need not be sent; a source that cannot tell sends them all the same.
+        Layers whose diff id is in `known` need not be sent; a source that cannot tell sends them all the same.
         """
 
     def facts(self) -> Facts:
@@ -100,3 +128,16 @@ class Source:
     scheme: str
     open: Callable[[str, str | None, str], Image]
     purpose: str
+
+
+def root_cause(error: BaseException) -> str:
+    """Return the system's own word for a failed connection, which libraries wrap several times over."""
+    cause: BaseException | None = error
+    deepest: OSError | None = None
+    while cause is not None:
+        if isinstance(cause, OSError):
+            deepest = cause
+        cause = cause.__cause__ or cause.__context__
+    if deepest is not None and (deepest.strerror or not deepest.args or isinstance(deepest.args[0], str)):
+        return deepest.strerror or str(deepest) or type(deepest).__name__
+    return str(error.args[0]) if error.args else type(error).__name__

@@ -16,7 +16,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from audit_lib.errors import ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import manifest
-from audit_lib.sources.base import Blob, Facts, Image, LayerRef, Remembered
+from audit_lib.sources.base import Blob, Facts, Image, LayerRef, Remembered, root_cause
 
 _CHUNK = 1024 * 1024
 # An engine packs the layers before it sends the first byte: 12 s for 833 MB on two cores.
@@ -173,17 +173,7 @@ def _connected(engine: str, where: str, tls: Any, advice: str) -> docker.DockerC
             return docker.from_env(version="auto", timeout=_TIMEOUT_SECONDS)
         return docker.DockerClient(base_url=where, version="auto", tls=tls or False, timeout=_TIMEOUT_SECONDS)
     except (DockerException, requests.RequestException, ValueError, OSError) as error:
-        raise SourceError(f"no {engine} answers at {where}: {_root_cause(error)}; {advice}") from error
-
-
-def _root_cause(error: BaseException) -> str:
-    """Return the system's own word for a failed connection, which libraries wrap several times over."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error)
+        raise SourceError(f"no {engine} answers at {where}: {root_cause(error)}; {advice}") from error
 
 
 def _inspect(client: docker.DockerClient, name: str, reference: str) -> dict[str, Any]:

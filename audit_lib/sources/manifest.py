@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.reference import parse_platform
@@ -38,9 +38,29 @@ _FULL_NAME = "io.containerd.image.name"
 # Chained indexes in the wild are two deep; a loop would need a hash collision, a long chain only a joker.
 _MAX_DEPTH = 8
 # BuildKit stores provenance and SBOMs beside the images in an index, as manifests for no platform.
-_ATTESTATION = "vnd.docker.reference.type"
+ATTESTATION = "vnd.docker.reference.type"
 
 Fetch = Callable[[str, str], bytes]
+
+# What an image's config may be called. The last ones are what registries made of it (docker/distribution issue 1621).
+_CONFIG_TYPES = frozenset(
+    {
+        "application/vnd.oci.image.config.v1+json",
+        "application/vnd.docker.container.image.v1+json",
+        "application/octet-stream",
+        "application/json",
+        "text/html",
+        "",
+    }
+)
+
+
+class Resolved(NamedTuple):
+    """A manifest, and the indexes that led to it, outermost first, each with its digest ("" for a list without one)."""
+
+    digest: str
+    document: dict[str, Any]
+    indexes: tuple[tuple[str, Mapping[str, Any]], ...]
 
 
 def digest_of(data: bytes) -> str:
@@ -84,31 +104,42 @@ def descriptor(value: object, what: str) -> Mapping[str, Any]:
     return value
 
 
+def entries(index: Mapping[str, Any], what: str) -> list[Mapping[str, Any]]:
+    """Return the descriptors that an index lists."""
+    return [descriptor(entry, f"{what}: manifests") for entry in _list(index, "manifests", what)]
+
+
+def notes_of(holder: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the annotations of a descriptor or a document, empty where it has none."""
+    notes = holder.get("annotations")
+    return notes if isinstance(notes, dict) else {}
+
+
 def choose(index: Mapping[str, Any], choice: str | None, what: str) -> Mapping[str, Any]:
     """Return the one entry of a layout's index that `choice` (a tag, a full name or a digest) picks.
 
     Without a choice there must be one image only. Raises `UnknownImageError` that lists what is there.
     """
-    entries = [descriptor(entry, f"{what}: manifests") for entry in _list(index, "manifests", what)]
-    names = {id(entry): _names(entry) for entry in entries}
+    listed = entries(index, what)
+    names = {id(entry): _names(entry) for entry in listed}
     if choice is None:
-        if len({entry["digest"] for entry in entries}) == 1:
-            return entries[0]
+        if len({entry["digest"] for entry in listed}) == 1:
+            return listed[0]
         # One image, for several platforms, without an index of its own around them: all have one name, or none has any.
-        is_one = len({tuple(names[id(entry)]) for entry in entries}) == 1 and all(
-            "platform" in entry for entry in entries
+        is_one = len({tuple(names[id(entry)]) for entry in listed}) == 1 and all(
+            "platform" in entry for entry in listed
         )
-        picked = entries if is_one else []
+        picked = listed if is_one else []
     else:
-        picked = [entry for entry in entries if choice == entry["digest"] or choice in names[id(entry)]]
+        picked = [entry for entry in listed if choice == entry["digest"] or choice in names[id(entry)]]
     if len({entry["digest"] for entry in picked}) > 1:
         return {"mediaType": "application/vnd.oci.image.index.v1+json", "inline": {"manifests": picked}}
     if picked:
         return picked[0]
-    held = ", ".join(sorted({name for entry in entries for name in names[id(entry)] or [entry["digest"]]})) or "none"
+    held = ", ".join(sorted({name for entry in listed for name in names[id(entry)] or [entry["digest"]]})) or "none"
     asked = (
         "holds several images"
-        if choice is None and entries
+        if choice is None and listed
         else f"has no image {choice!r}"
         if choice
         else "holds no image"
@@ -116,8 +147,9 @@ def choose(index: Mapping[str, Any], choice: str | None, what: str) -> Mapping[s
     raise UnknownImageError(f"{what}: {asked}; it has {held}")
 
 
-def resolve(entry: Mapping[str, Any], fetch: Fetch, *, platform: str | None, what: str) -> tuple[str, dict[str, Any]]:
-    """Return (digest, manifest) that a descriptor leads to, through indexes by platform; `fetch` takes (digest, what)."""
+def resolve(entry: Mapping[str, Any], fetch: Fetch, *, platform: str | None, what: str) -> Resolved:
+    """Return the manifest that a descriptor leads to, through indexes by platform; `fetch` takes (digest, what)."""
+    indexes: list[tuple[str, Mapping[str, Any]]] = []
     for _ in range(_MAX_DEPTH):
         if "inline" in entry:
             document, digest = entry["inline"], ""
@@ -126,15 +158,16 @@ def resolve(entry: Mapping[str, Any], fetch: Fetch, *, platform: str | None, wha
             document = parse_document(
                 checked(fetch(digest, "manifest"), digest, f"{what}: manifest"), f"{what}: manifest {digest}"
             )
-        kind = document.get("mediaType") or entry.get("mediaType")
+        kind = str(document.get("mediaType") or entry.get("mediaType") or "")
         if document.get("schemaVersion") == 1:
             raise ImageFormatError(
                 f"{what}: manifest schema 1, which registries gave up in 2019; expected an OCI or Docker schema 2 manifest"
             )
         if kind in INDEX_TYPES or ("manifests" in document and "layers" not in document):
+            indexes.append((digest, document))
             entry = _for_platform(document, platform, what)
-        elif kind in MANIFEST_TYPES or (kind is None and "layers" in document):
-            return digest, document
+        elif kind in MANIFEST_TYPES or (not kind and "layers" in document):
+            return Resolved(digest, document, tuple(indexes))
         else:
             raise ImageFormatError(f"{what}: media type {kind!r}; expected an image manifest or index")
     raise ImageFormatError(f"{what}: indexes within indexes, more than {_MAX_DEPTH} deep")
@@ -147,6 +180,7 @@ def facts_of(
     if "config" not in manifest:
         raise ImageFormatError(f"{what}: the manifest names no config; expected one with the layers' diff ids")
     entry = descriptor(manifest["config"], f"{what}: manifest: config")
+    check_config_type(entry.get("mediaType"), manifest.get("artifactType"), what)
     config_digest = entry["digest"]
     data = checked(fetch(config_digest, "config"), config_digest, f"{what}: config")
     layers = [
@@ -177,9 +211,18 @@ def facts_of(
     )
 
 
+def check_config_type(kind: object, artifact_type: object, what: str) -> None:
+    """Raise `ImageFormatError` where a manifest's config is not an image's: the manifest holds something else, which is named."""
+    if str(kind or "") not in _CONFIG_TYPES:
+        raise ImageFormatError(
+            f"{what}: not a container image but an artifact of type {artifact_type or kind!s}; expected a manifest whose config "
+            "is an image configuration"
+        )
+
+
 def check_layer_type(kind: object, what: str) -> None:
     """Raise `ImageFormatError` unless a layer's media type is one that can be read; foreign layers are named as such."""
-    if kind in LAYER_TYPES:
+    if str(kind) in LAYER_TYPES:
         return
     if isinstance(kind, str) and ("foreign" in kind or "nondistributable" in kind):
         raise ImageFormatError(
@@ -214,8 +257,7 @@ def check_platform(os: str | None, architecture: str | None, variant: str | None
 
 def _for_platform(index: Mapping[str, Any], platform: str | None, what: str) -> Mapping[str, Any]:
     wanted = parse_platform(platform)
-    entries = [descriptor(entry, f"{what}: index") for entry in _list(index, "manifests", what)]
-    images = [entry for entry in entries if _ATTESTATION not in (entry.get("annotations") or {})]
+    images = [entry for entry in entries(index, what) if ATTESTATION not in notes_of(entry)]
     held: list[str] = []
     for entry in images:
         stated = entry.get("platform")
@@ -233,9 +275,7 @@ def _for_platform(index: Mapping[str, Any], platform: str | None, what: str) -> 
 
 
 def _names(entry: Mapping[str, Any]) -> list[str]:
-    notes = entry.get("annotations")
-    if not isinstance(notes, dict):
-        return []
+    notes = notes_of(entry)
     return [notes[key] for key in (_TAG, _FULL_NAME) if isinstance(notes.get(key), str)]
 
 

@@ -9,10 +9,18 @@ from typing import Any
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Broken, Format, Found
-from audit_lib.formats.globs import Router
+from audit_lib.formats.globs import Router, folders_of
 from audit_lib.removals import Removal, removals
 from audit_lib.rootfs import Rootfs
 from audit_lib.scan import LayerScan, Limits
+
+_ASKING = Router({form.name: form.globs for form in FORMATS})
+# A folder, or a link to one, on the way to what a format asks for → the format
+_BELOW: dict[str, set[str]] = {}
+for _form in FORMATS:
+    for _glob in _form.globs:
+        for _folder in folders_of(_glob):
+            _BELOW.setdefault(_folder, set()).add(_form.name)
 
 
 @dataclass(slots=True)
@@ -36,24 +44,33 @@ class Inventory:
         self.places: dict[tuple[str, str], Place] = {}
         self.deleted: dict[tuple[str, str], str] = {}
         self._removed: list[Removal] = []
-        asking = Router({form.name: form.globs for form in FORMATS}).askers
         for number, scan in enumerate(scans, start=1):
-            changed = {form for form, _ in scan.evidence}
-            hides = any("/.wh." in f"/{path}" for path in scan.paths)
-            for row in (*scan.kept, *scan.links):
-                changed |= asking(scan.paths[row])
-            forms = [form for form in FORMATS if hides or form.name in changed]
-            has_read = any(place.form in forms for place in self.places.values())
-            before = self.rootfs.copy() if has_read else None
+            before = self.rootfs.copy() if self.places else None
             self.rootfs.add(scan)
-            for form in forms:
-                self._read(form, number, before)
+            changed = self._changed(scan)
+            for form in FORMATS:
+                if form.name in changed:
+                    has_read = any(place.form is form for place in self.places.values())
+                    self._read(form, number, before if has_read else None)
 
     @property
     def removed(self) -> list[Removal]:
         """The packages that a layer removed and that no later one brought back."""
         present = {(form, key_of(found)) for (form, _), place in self.places.items() for found in place.packages}
         return [one for one in self._removed if (one.form.name, key_of(one.found)) not in present]
+
+    def _changed(self, scan: LayerScan) -> set[str]:
+        """Return the formats for which the layer added last may have changed something: what it brings, hides or replaces."""
+        changed = {form for form, _ in scan.evidence}
+        paths = [scan.paths[row] for row in (*scan.kept, *scan.links)]
+        for path, (number, row) in self.rootfs.lost:
+            paths.append(path)
+            evidence = self.rootfs.scans[number].evidence
+            changed.update(form.name for form in FORMATS if (form.name, row) in evidence)
+        for path in paths:
+            changed |= _ASKING.askers(path)
+            changed |= _BELOW.get(path, frozenset())
+        return changed
 
     def _read(self, form: Format, number: int, before: Rootfs | None) -> None:
         """Read all databases of a format as they stand with this layer on top of the tree `before`."""

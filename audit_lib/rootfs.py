@@ -7,12 +7,12 @@ lands behind that link, as umoci and containerd unpack it; an entry that is itse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
 from audit_lib.formats.base import Tree
-from audit_lib.formats.globs import pattern
+from audit_lib.formats.globs import is_open, pattern
 from audit_lib.scan import LayerScan, Limits, NotKept
 from audit_lib.tar import clean
 
@@ -64,7 +64,9 @@ class Rootfs:
         self._moved: dict[tuple[int, int], str] = {}
         # What was made of the tree as it stands: forgotten with the next layer. `_names_of`: `_linked` the other way round.
         self._names_of: dict[tuple[int, int], list[tuple[int, int]]] | None = None
-        self._kept: list[str] | None = None
+        self._kept: _Named | None = None
+        # what the layer added last hid or replaced of those below, as (path, its place)
+        self.lost: list[tuple[str, tuple[int, int]]] = []
         self._examined: dict[str, dict[str, bytes | NotKept]] = {}
         self._evidence: dict[str, Mapping[str, bytes]] = {}
         self._made: dict[Callable[[Tree], Any], Any] = {}
@@ -72,7 +74,7 @@ class Rootfs:
     def add(self, scan: LayerScan) -> None:
         """Put a layer on top. Raises `ImageFormatError` for a hard link to nothing or in a loop, or a folder that is a file."""
         self.scans.append(scan)
-        self._kept, self._names_of = None, None
+        self._kept, self._names_of, self.lost = None, None, []
         self._examined, self._evidence, self._made = {}, {}, {}
         entries = self._whiteouts_applied(scan)
         number = len(self.scans) - 1
@@ -94,6 +96,9 @@ class Rootfs:
                 raise ImageFormatError(f"layer {scan.name}: states /{where} twice, as a folder and as something else")
             if where != path:
                 self._moved[number, row] = where
+            below = self._live.get(where)
+            if below is not None and below[0] != number:
+                self.lost.append((where, below))
             self._live[where] = own[where] = (number, row)
         if len(self._live) > self._limits.entries:
             raise LimitError(f"{scan.name}: more than {self._limits.entries:,} entries in the image (limit `entries`)")
@@ -201,8 +206,8 @@ class Rootfs:
         """Return the kept files that match, sorted (see `formats.base.Tree`)."""
         if self._kept is None:
             rows = [(number, row) for number, scan in enumerate(self.scans) for row in scan.kept]
-            self._kept = sorted(path for row in rows for path in self._names(row))
-        return [path for path in self._kept if pattern(glob).fullmatch(path)]
+            self._kept = _Named(path for row in rows for path in self._names(row))
+        return self._kept.matching(glob)
 
     def read(self, path: str) -> bytes | None:
         """Return a kept file's contents through links, None where it is absent (see `formats.base.Tree`)."""
@@ -330,9 +335,12 @@ class Rootfs:
             below = self._live.get(path)
             if below is not None and self._is_folder(below):
                 gone.add(path)
-        if gone or emptied:
+        if emptied or any(self._is_folder(self._live[path]) for path in gone if path in self._live):
             covered = _Hidden(gone, emptied)
-            self._live = {path: place for path, place in self._live.items() if not covered.hides(path)}
+            lost = [path for path in self._live if covered.hides(path)]
+        else:
+            lost = [path for path in gone if path in self._live]
+        self.lost.extend((path, self._live.pop(path)) for path in lost)
         return entries
 
     def _made_folder(self, folder: str, stated: set[str], number: int, what: str) -> str:
@@ -391,6 +399,31 @@ class Rootfs:
 
 class LoopError(Exception):
     """Symbolic links that lead round in a circle; what that means is for the caller to say."""
+
+
+class _Named:
+    """Paths to be asked for by glob: found by their last part, where the glob names it, or by how it ends."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._all = sorted(paths)
+        self._by_name: dict[str, list[str]] = {}
+        self._by_ending: dict[str, list[str]] = {}
+        for path in self._all:
+            name = path.rpartition("/")[2]
+            self._by_name.setdefault(name, []).append(path)
+            self._by_ending.setdefault(name.rpartition(".")[2], []).append(path)
+
+    def matching(self, glob: str) -> list[str]:
+        """Return the paths that match, sorted."""
+        name = glob.rpartition("/")[2]
+        ending = name.rpartition(".")[2]
+        if not is_open(name):
+            some = self._by_name.get(name, [])
+        elif "." in name and not is_open(ending):
+            some = self._by_ending.get(ending, [])
+        else:
+            some = self._all
+        return [path for path in some if pattern(glob).fullmatch(path)]
 
 
 class _Hidden:

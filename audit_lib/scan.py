@@ -29,6 +29,8 @@ _QUEUED = 4
 # zstd says in its frame header how much of the past it looks back on: what the decoder has to hold (RFC 8878, 3.1.1.1.2).
 _MAX_ZSTD_WINDOW = 128 * 1024 * 1024
 _MAGIC_BYTES = 4
+# No format is called so: who asks for the files that are kept whole.
+_KEEP = ""
 _ELF, _SCRIPT, _ARCHIVE = b"\x7fELF", b"#!", b"!<ar"
 
 
@@ -133,10 +135,10 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
     digests: Sequence[str],
     limits: Limits,
 ) -> None:
-    kept_for = Router({None: [*globs, *(glob for form in formats for glob in form.globs)]})
-    keep, names = kept_for.askers, kept_for.names
     extractors: list[Format | Extractor] = [*(form for form in formats if form.extract), *others]
-    asking = Router({form.name: form.extract_globs for form in extractors}).askers
+    kept_globs = [*globs, *(glob for form in formats for glob in form.globs)]
+    router = Router({_KEEP: kept_globs, **{form.name: form.extract_globs for form in extractors}})
+    asking, exact = router.askers, frozenset(kept_globs)
     magics = sorted({form.extract_magic[:_MAGIC_BYTES] for form in extractors if form.extract_magic})
     by_magic = {
         magic: [form.name for form in extractors if (form.extract_magic or b"")[:_MAGIC_BYTES] == magic]
@@ -158,14 +160,14 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
         if member.kind != "0":
             if member.kind in "12":
                 scan.links[row] = member.link
-            if names(path) or (member.kind != "5" and keep(path)):
+            if path in exact or (member.kind != "5" and _KEEP in asking(path)):
                 # A database that is a link or a folder is there, whatever reading it will say.
                 scan.kept[row] = NotKept("not a file")
             continue
         if member.pax is not None and CAPABILITY in member.pax:
             scan.capabilities[row] = member.pax[CAPABILITY].encode("utf-8", "surrogateescape")
         if not member.stored:
-            if keep(path):
+            if _KEEP in asking(path):
                 scan.kept[row] = b""
             continue
         head = window.peek(_MAGIC_BYTES)
@@ -178,12 +180,12 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
         wanted = asking(path)
         if head in by_magic:
             wanted = wanted.union(by_magic[head])
-        is_kept = bool(keep(path))
-        if not is_kept and not wanted:
+        if not wanted:
             if digests and not member.is_sparse:
                 scan.digests[row] = _hashed(_pieces(window, member.stored), digests)
             continue
-        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * bool(wanted))
+        is_kept = _KEEP in wanted
+        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * (len(wanted) > is_kept))
         content = _contents(window, member, limit, what)
         if digests and not member.is_sparse:
             pieces = [content] if isinstance(content, bytes) else _pieces(window, member.stored)

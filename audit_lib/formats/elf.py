@@ -7,6 +7,7 @@ What is read comes from strangers: every offset is checked against the file, eve
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,9 @@ _ZLIB = 1
 # More sections than this have object files only, and these are numbered in another way (gABI, "e_shnum").
 _MAX_HEADERS = 0xFF00
 _MAX_NAME = 255
+# Several readers ask about the same file, one after the other: each thread remembers the last one, unless it is very large.
+_LAST = threading.local()
+_MAX_REMEMBERED = 64 * 1024**2
 
 
 class UnreadableError(Exception):
@@ -133,6 +137,13 @@ def parse(data: bytes) -> Elf | None:
 
     A table of sections or segments that does not lie in the file reads as an empty one: stripped files have none.
     """
+    last: tuple[bytes, Elf | None] = getattr(_LAST, "parsed", (b"", None))
+    if last[0] is not data:
+        _LAST.parsed = last = (data, _parsed(data)) if len(data) <= _MAX_REMEMBERED else (b"", _parsed(data))
+    return last[1]
+
+
+def _parsed(data: bytes) -> Elf | None:
     if len(data) < 16 or not data.startswith(MAGIC) or data[4] not in {1, 2} or data[5] not in {1, 2}:  # noqa: PLR2004 - bytes of e_ident
         return None
     bits: Literal[32, 64] = 64 if data[4] == 2 else 32  # noqa: PLR2004 - ELFCLASS64

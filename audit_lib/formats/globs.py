@@ -43,10 +43,6 @@ class Router(Generic[Asker]):
             for glob in sorted(set(its_globs)):
                 self._add(asker, glob)
 
-    def names(self, path: str) -> bool:
-        """Tell whether the path is one of the globs to the letter."""
-        return path in self._exact
-
     def askers(self, path: str) -> set[Asker] | frozenset[Asker]:
         """Return whose globs name the path (no leading slash); not to be changed by the caller."""
         folder, _, name = path.rpartition("/")
@@ -68,17 +64,29 @@ class Router(Generic[Asker]):
     def _add(self, asker: Asker, glob: str) -> None:
         folder, _, name = glob.rpartition("/")
         ending = name.rpartition(".")[2]
-        if not _is_open(glob):
+        if not is_open(glob):
             self._exact.setdefault(glob, set()).add(asker)
-        elif not _is_open(name):
+        elif not is_open(name):
             self._by_name.setdefault(name, []).append((pattern(glob), asker))
-        elif not _is_open(folder):
+        elif not is_open(folder):
             self._by_folder.setdefault(folder, []).append((pattern(glob), asker))
-        elif "." in name and not _is_open(ending):
+        elif "." in name and not is_open(ending):
             self._by_ending.setdefault(ending, []).append((pattern(glob), asker))
         else:
             self._rest.append((pattern(glob), asker))
 
 
-def _is_open(glob: str) -> bool:
+def folders_of(glob: str) -> list[str]:
+    """Return the folders that lie for certain on the way to what a glob names.
+
+    >>> folders_of("var/lib/dpkg/info/*.list"), folders_of("**/package.json")
+    (['var', 'var/lib', 'var/lib/dpkg', 'var/lib/dpkg/info'], [])
+    """
+    parts = glob.split("/")[:-1]
+    sure = next((number for number, part in enumerate(parts) if is_open(part)), len(parts))
+    return ["/".join(parts[: end + 1]) for end in range(sure)]
+
+
+def is_open(glob: str) -> bool:
+    """Tell whether a glob, or a part of one, leaves anything open."""
     return "*" in glob or "?" in glob

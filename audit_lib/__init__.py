@@ -1,7 +1,8 @@
 """What a container image really holds, and what a hardened image really gains, as pandas DataFrames.
 
 `audit` reads an image, `compare` puts two side by side, `charts` draws their tables, `show`, `note` and `listed`
-display them in a notebook, `write_tables` and `save_figures` write them, `reports.run_report` makes a report of a notebook.
+display them in a notebook, `write_tables` and `save_figures` write them, `cyclonedx_json` and `spdx_text` make an SBOM of an
+image, `reports.run_report` makes a report of a notebook.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from audit_lib.tags import tags
 
 if TYPE_CHECKING:
     from audit_lib import charts, reports
+    from audit_lib.exports.cyclonedx import cyclonedx_json
     from audit_lib.exports.figures import save_figures
+    from audit_lib.exports.spdx import spdx_text
 
 __all__ = [
     "Audit",
@@ -30,6 +33,7 @@ __all__ = [
     "audit",
     "charts",
     "compare",
+    "cyclonedx_json",
     "listed",
     "note",
     "reports",
@@ -37,15 +41,17 @@ __all__ = [
     "show",
     "show_facts",
     "sizes",
+    "spdx_text",
     "tags",
     "write_tables",
 ]
+_WRITERS = {"save_figures": "figures", "cyclonedx_json": "cyclonedx", "spdx_text": "spdx"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what draws and what runs notebooks when it is asked for: matplotlib and Jupyter take long to load."""
+    """Import what draws, what runs notebooks and what writes SBOMs when it is asked for: their libraries take long to load."""
     if name in {"charts", "reports"}:
         return importlib.import_module(f"audit_lib.{name}")
-    if name == "save_figures":
-        return importlib.import_module("audit_lib.exports.figures").save_figures
+    if name in _WRITERS:
+        return getattr(importlib.import_module(f"audit_lib.exports.{_WRITERS[name]}"), name)
     raise AttributeError(f"module 'audit_lib' has no attribute {name!r}")

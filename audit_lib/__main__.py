@@ -8,8 +8,9 @@ import gc
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +37,7 @@ _MMAP_THRESHOLD = -3
 AUDIT_TABLES = tuple(TABLES)
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
 _FORMATS = ("table", "csv", "json", "parquet")
+_SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 _SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
 _REFERENCES = (
     "\b\nA reference names an image:\n"
@@ -99,7 +101,7 @@ def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def _output_options(command: Callable[..., Any], formats: Sequence[str] = _FORMATS) -> Callable[..., Any]:
     for option in (
         click.option(
             "-o",
@@ -110,10 +112,11 @@ def _output_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--format",
             "form",
-            type=click.Choice(_FORMATS),
+            type=click.Choice(formats),
             default="table",
             show_default=True,
-            help="How the table is written; csv, json and parquet hold every row.",
+            help="How the table is written; csv, json and parquet hold every row."
+            + " The others are the whole image as an SBOM." * (formats != _FORMATS),
         ),
     ):
         command = option(command)
@@ -158,11 +161,12 @@ Without --table: an overview. With it, that table, whole.
 Examples:
   image-audit inspect docker:python:3.13
   image-audit inspect oci-dir:build/image --table packages --format csv -o packages.csv
+  image-audit inspect docker:python:3.13 --format cyclonedx -o python.cdx.json
 """
 )
 @click.argument("reference")
 @click.option("--table", type=click.Choice(AUDIT_TABLES), help="Which table.")
-@_output_options
+@partial(_output_options, formats=(*_FORMATS, *_SBOM_FORMATS))
 @_image_options
 @click.pass_obj
 def inspect(
@@ -176,10 +180,14 @@ def inspect(
     check_files: bool,
 ) -> None:
     """Show the tables of one image."""
+    if table is not None and form in _SBOM_FORMATS:
+        raise click.UsageError(f"{form} is the whole image: leave out --table")
     found = _audited(reference, platform, limits, quiet=quiet, check_files=check_files)
     if table is not None and not found.knows(table) and not quiet:
         click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: its source does not tell", err=True)
-    if table is None and form == "table":
+    if form in _SBOM_FORMATS:
+        _write_text(_sbom(found, form).removesuffix("\n"), output)
+    elif table is None and form == "table":
         _write_text(_overview(found), output)
     else:
         name = table or "image"
@@ -463,6 +471,17 @@ def _write_text(text: str, output: Path | None) -> None:
         click.echo(text)
     else:
         output.write_text(text + "\n", encoding="utf-8")
+
+
+def _sbom(found: Audit, form: str) -> str:
+    # Either library takes longer to import than a small image to be read.
+    if form == "cyclonedx":
+        from audit_lib.exports.cyclonedx import cyclonedx_json  # noqa: PLC0415 - see above
+
+        return cyclonedx_json(found)
+    from audit_lib.exports.spdx import spdx_text  # noqa: PLC0415 - see above
+
+    return spdx_text(found, notation="json" if form == "spdx" else "tag-value")
 
 
 def _write_table(table: pd.DataFrame, form: str, output: Path | None, *, is_known: bool = True) -> None:

@@ -168,10 +168,10 @@ def _package(one: Stated, place: str, label: str) -> Package:
     return Package(
         image=label,
         format=one.format,
-        name=one.name,
-        version=one.version,
+        name=own.get("name", one.name),
+        version=own.get("version", one.version),
         architecture=own.get("architecture", one.architecture),
-        purl=one.purl or make_purl("generic", None, one.name, one.version),
+        purl=own.get("purl") or one.purl or make_purl("generic", None, one.name, one.version),
         source_name=own.get("source_name", None if own else one.source_name),
         source_version=own.get("source_version", None if own else one.source_version),
         licenses=own.get("licenses", None if own else licenses.normalized(one.licenses)),

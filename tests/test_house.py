@@ -159,6 +159,9 @@ SEAMS = {
     "charts": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "charts.*": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "exports": Seam(("errors", "tables", "units", "exports.*"), _ANY),
+    "exports.sbom": Seam(("exports.provenance", "sboms.columns"), _ANY),
+    "exports.cyclonedx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
+    "exports.spdx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
     "exports.*": Seam(("errors", "tables", "units", "exports", "exports.*"), _ANY),
     "execution": Seam(("errors", "parameters"), ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill")),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
@@ -183,7 +186,7 @@ CONDA_NAMES = {
     "lief": "py-lief",
     "matplotlib": "matplotlib-base",
 }
-IMPORT_NAMES = {"packageurl": "packageurl-python"}
+IMPORT_NAMES = {"cyclonedx": "cyclonedx-python-lib", "packageurl": "packageurl-python"}
 
 
 def modules() -> dict[str, Path]:

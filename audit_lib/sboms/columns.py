@@ -10,7 +10,8 @@ from audit_lib.formats.documents import parse_object
 # CycloneDX's property taxonomy asks for a prefix of one's own, with colons between its parts.
 PREFIX = "audit-lib"
 PACKAGE, IMAGE, DATABASE, GAP = (f"{PREFIX}:{kind}" for kind in ("package", "image", "database", "gap"))
-# All columns of `Package` but the image's label and those that each notation has a field for, which hold the same text there.
+# All columns of `Package` but the image's label and those that each notation has a field for: format, name, version, purl. These
+# are written as well where a field would not give back the very same text.
 TEXTS = (
     "architecture",
     "source_name",

@@ -74,7 +74,7 @@ def _add(  # noqa: PLR0913 - a package, where it stands, and what others say of 
     pointer, place = where
     purpose = text(package.get("primaryPackagePurpose")) or ""
     name, version = text(package.get("name")), _value(package.get("versionInfo"))
-    noted = _noted(package, pointer, path)
+    noted = _noted(package, f"{place}: comment", path)
     purls, cpes = _references(package, pointer, path)
     if purpose in _NO_PACKAGES:
         found.leave_out(_NO_PACKAGES[purpose])
@@ -126,14 +126,10 @@ def _references(package: Mapping[str, Any], pointer: str, path: str) -> tuple[li
     return purls, cpes
 
 
-def _noted(package: Mapping[str, Any], pointer: str, path: str) -> dict[str, str]:
-    """Return the columns that this library wrote into an annotation."""
-    found: dict[str, str] = {}
-    for place, one in listed(package, "annotations", pointer, path):
-        comment = one.get("comment")
-        if isinstance(comment, str) and comment.startswith(f"{columns.PREFIX}:"):
-            found |= columns.row_of(comment.partition(":")[2], f"{place}/comment", path)
-    return found
+def _noted(package: Mapping[str, Any], place: str, path: str) -> dict[str, str]:
+    """Return the columns that this library wrote into a package's comment."""
+    prefix, _, columns_ = (text(package.get("comment")) or "").partition(":")
+    return columns.row_of(columns_, place, path) if prefix == columns.PREFIX else {}
 
 
 def _licenses(package: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:

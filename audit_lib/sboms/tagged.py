@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
-from audit_lib.sboms.columns import PREFIX
 
 MAGIC = b"SPDXVersion:"
 _TAG = re.compile(r"([A-Za-z][A-Za-z0-9]*):[ \t]*(.*)", re.DOTALL)
@@ -23,6 +22,7 @@ _PACKAGE = {
     "PrimaryPackagePurpose": "primaryPackagePurpose",
     "PackageSummary": "summary",
     "PackageSourceInfo": "sourceInfo",
+    "PackageComment": "comment",
 }
 _LICENSE = {"LicenseID": "licenseId", "LicenseName": "name", "ExtractedText": "extractedText"}
 _REFERENCE, _RELATION = 3, 3
@@ -50,33 +50,25 @@ class _Builder:
             "relationships": [],
         }
         self._path = path
-        self._by_identifier: dict[str, dict[str, Any]] = {}
         self._element: dict[str, Any] = self.document
         self._names: dict[str, str] = _DOCUMENT
-        self._comment = ""
 
     def take(self, number: int, tag: str, value: str) -> None:
         if tag in _BEGIN:
             self._begin(number, tag, value)
         if tag in self._names:
             self._element[self._names[tag]] = value
-            if tag == "SPDXID":
-                self._by_identifier[value] = self._element
         elif tag == "ExternalRef" and self._names is _PACKAGE:
             self._element["externalRefs"].append(_reference(value, number, self._path))
         elif tag == "Creator":
             self.document["creationInfo"]["creators"].append(value)
         elif tag == "Created":
             self.document["creationInfo"]["created"] = value
-        elif tag == "AnnotationComment":
-            self._comment = value
-        elif tag == "SPDXREF" and self._comment.startswith(f"{PREFIX}:") and value in self._by_identifier:
-            self._by_identifier[value]["annotations"].append({"comment": self._comment})
 
     def _begin(self, number: int, tag: str, value: str) -> None:
         self._element, self._names = {}, {}
         if tag == "PackageName":
-            self._element = {"place": f"line {number}", "externalRefs": [], "annotations": []}
+            self._element = {"place": f"line {number}", "externalRefs": []}
             self._names = _PACKAGE
             self.document["packages"].append(self._element)
         elif tag == "LicenseID":

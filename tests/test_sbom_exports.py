@@ -132,14 +132,15 @@ def test_an_exported_image_is_valid_and_reads_back_to_the_same_tables(name: str,
 
 @pytest.mark.engine
 @pytest.mark.real
-@pytest.mark.parametrize("name", NOTATIONS)
-def test_a_real_image_of_2_289_packages_does_so_too(name: str, full_oci_dir: Path, tmp_path: Path):
+def test_a_real_image_of_more_than_2_000_packages_does_so_too(full_oci_dir: Path, tmp_path: Path):
     found = audit(f"oci-dir:{full_oci_dir}")
-    back = read_back(found, name, tmp_path)
     assert len(found.packages) > 2_000
-    pd.testing.assert_frame_equal(without_label(back.packages), without_label(found.packages))
-    pd.testing.assert_frame_equal(without_label(back.databases), without_label(found.databases))
-    assert faults(tmp_path / name) == []
+    for name in NOTATIONS:
+        back = read_back(found, name, tmp_path)
+        pd.testing.assert_frame_equal(without_label(back.packages), without_label(found.packages))
+        pd.testing.assert_frame_equal(without_label(back.databases), without_label(found.databases))
+    assert faults(tmp_path / "x.cdx.json") == []
+    assert faults(tmp_path / "x.spdx.json") == []
 
 
 @pytest.mark.parametrize("name", NOTATIONS)

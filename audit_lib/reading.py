@@ -8,12 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from audit_lib import distribution
-from audit_lib.errors import DigestError, ImageFormatError
+from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.evidence import EXTRACTORS
 from audit_lib.formats import FORMATS
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image
-from audit_lib.sources.base import Blob, Facts, Image
+from audit_lib.sources.base import Blob, Facts, Image, LayerRef
 from audit_lib.store import Store, recipe_of
 
 # Layers of one image that are read at the same time where the source can: what Docker and Podman do by themselves.
@@ -66,6 +66,82 @@ def read_layers(  # noqa: PLR0913 - what is asked of an image
         source=kind,
         remembered=frozenset(known.loaded),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What an image says of itself before any of its layers was read; `facts` is None where only these bring it.
+
+    `is_separable`: a layer can be had without having the others sent (`read_layer`). `unknown`: diff ids of the layers that the store does not know.
+    """
+
+    facts: Facts | None
+    is_separable: bool
+    unknown: frozenset[str]
+
+
+def read_outline(
+    reference: str,
+    *,
+    platform: str | None = None,
+    limits: Limits | None = None,
+    store: Store,
+    digests: Sequence[str] = (),
+) -> Outline:
+    """Return what can be told of an image without reading a layer; its config is kept. Raises `AuditError` as `audit` does."""
+    recipe = recipe_of(keep=distribution.GLOBS, limits=limits or Limits())
+    with open_image(reference, platform=platform) as source:
+        facts = source.early_facts(store.document)
+        is_separable = source.is_concurrent
+    if facts is None:
+        return Outline(facts=None, is_separable=False, unknown=frozenset())
+    store.keep_document(facts.config_digest, facts.config_data)
+    diff_ids = {layer.diff_id for layer in facts.layers}
+    unknown = frozenset(one for one in diff_ids if not store.knows(one, recipe, digests=digests))
+    return Outline(facts=facts, is_separable=is_separable, unknown=unknown)
+
+
+def read_layer(  # noqa: PLR0913 - what is asked of an image
+    reference: str,
+    diff_id: str,
+    *,
+    platform: str | None = None,
+    limits: Limits | None = None,
+    store: Store,
+    digests: Sequence[str] = (),
+) -> int:
+    """Read one layer of an image into the store, its digests checked, and return how many stored bytes were read for it.
+
+    0 where the store knows it by now. Raises `AuditError` as `audit` does, `UnknownImageError` where the image has no such layer.
+    """
+    limits = limits or Limits()
+    recipe = recipe_of(keep=distribution.GLOBS, limits=limits)
+    if store.knows(diff_id, recipe, digests=digests):
+        return 0
+    with open_image(reference, platform=platform) as source:
+        facts = source.early_facts(store.document)
+        layers = facts.layers if facts else ()
+        number = next((number for number, layer in enumerate(layers, start=1) if layer.diff_id == diff_id), None)
+        if number is None:
+            raise UnknownImageError(f"{reference}: has no layer {diff_id} any more")
+        layer = layers[number - 1]
+        for blob in source.blobs(_AllBut(diff_id)):
+            if blob.name == layer.name:
+                scan = _scan(blob, limits, digests, None)
+                _check(layer, scan, f"{reference}: layer {number} of {len(layers)}")
+                store.save(scan, recipe, digests=digests)
+                return scan.compressed_bytes or 0
+    raise ImageFormatError(f"{reference}: {layer.name} is missing")
+
+
+class _AllBut:
+    """Holds every layer but one."""
+
+    def __init__(self, diff_id: str) -> None:
+        self._diff_id = diff_id
+
+    def __contains__(self, diff_id: object) -> bool:
+        return diff_id != self._diff_id
 
 
 class Known:
@@ -131,15 +207,7 @@ def _scanned(
                 if progress is not None:
                     progress(blob.name, count)
 
-        return scan_layer(
-            blob,
-            formats=FORMATS,
-            extractors=EXTRACTORS,
-            keep=distribution.GLOBS,
-            digests=digests,
-            limits=limits,
-            progress=report,
-        )
+        return _scan(blob, limits, digests, report)
 
     if not source.is_concurrent:
         yield from map(scan, source.blobs(known))
@@ -157,6 +225,18 @@ def _scanned(
             raise
 
 
+def _scan(blob: Blob, limits: Limits, digests: Sequence[str], progress: Callable[[int], object] | None) -> LayerScan:
+    return scan_layer(
+        blob,
+        formats=FORMATS,
+        extractors=EXTRACTORS,
+        keep=distribution.GLOBS,
+        digests=digests,
+        limits=limits,
+        progress=progress,
+    )
+
+
 def _in_order(facts: Facts, scans: dict[str, LayerScan], known: Known, reference: str) -> Iterator[LayerScan]:
     """Yield the scans bottom first, each that was read checked against what manifest and config promise."""
     for number, layer in enumerate(facts.layers, start=1):
@@ -167,12 +247,17 @@ def _in_order(facts: Facts, scans: dict[str, LayerScan], known: Known, reference
             continue
         if scan is None:
             raise ImageFormatError(f"{where}: {layer.name} is missing")
-        if layer.digest is not None and layer.digest != scan.layer_digest:
-            raise DigestError(f"{where}: digest", expected=layer.digest, found=str(scan.layer_digest))
-        if layer.diff_id != scan.diff_id:
-            raise DigestError(f"{where}: diff id", expected=layer.diff_id, found=scan.diff_id)
-        if layer.compressed_bytes not in {None, scan.compressed_bytes}:
-            raise ImageFormatError(
-                f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}"
-            )
+        _check(layer, scan, where)
         yield scan
+
+
+def _check(layer: LayerRef, scan: LayerScan, where: str) -> None:
+    """Raise unless a layer that was read is what manifest and config promise."""
+    if layer.digest is not None and layer.digest != scan.layer_digest:
+        raise DigestError(f"{where}: digest", expected=layer.digest, found=str(scan.layer_digest))
+    if layer.diff_id != scan.diff_id:
+        raise DigestError(f"{where}: diff id", expected=layer.diff_id, found=scan.diff_id)
+    if layer.compressed_bytes not in {None, scan.compressed_bytes}:
+        raise ImageFormatError(
+            f"{where}: the manifest says {layer.compressed_bytes:,} bytes, there are {scan.compressed_bytes:,}"
+        )

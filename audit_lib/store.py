@@ -64,12 +64,8 @@ class Store:
     def __init__(self, place: str | os.PathLike[str] | None = None) -> None:
         self.place = os.fspath(place) if place is not None else default_place()
         self.messages: list[str] = []
-        try:
-            self._fs, root = fsspec.core.url_to_fs(self.place)
-        except (ImportError, ValueError, OSError) as error:
-            raise SourceError(f"store {self.place}: {' '.join(str(error).split())}") from error
-        self._root = str(root).rstrip("/")
-        self._is_local = "file" in ((self._fs.protocol,) if isinstance(self._fs.protocol, str) else self._fs.protocol)
+        self._fs, self._root = open_place(self.place, "store")
+        self._is_local = _is_local(self._fs)
 
     def load(self, diff_id: str, recipe: str, *, digests: Sequence[str] = ()) -> LayerScan | None:
         """Return what a scan by this recipe learned of a layer, None where the store does not know (any more).
@@ -83,7 +79,7 @@ class Store:
             return None
         try:
             table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
-            head = _head_of(table)
+            head = _head_of(table.schema, table.num_rows)
             if head["recipe"] != recipe:
                 self.messages.append(
                     f"store: {diff_id} was read by another version or with other limits; it is read anew"
@@ -101,6 +97,16 @@ class Store:
             self.messages.append(f"store: the entry of {diff_id} is that of {scan.diff_id}; it is made anew")
             return None
         return scan
+
+    def knows(self, diff_id: str, recipe: str, *, digests: Sequence[str] = ()) -> bool:
+        """Tell whether an entry says that it is what `load` would return; whether it is whole shows only when it is loaded."""
+        try:
+            with self._fs.open(self._path(_LAYERS, diff_id, ".parquet"), "rb") as file:
+                entry = pq.ParquetFile(file)
+                head = _head_of(entry.schema_arrow, entry.metadata.num_rows)
+            return head["recipe"] == recipe and set(digests) <= set(head["digests"]) and head["diff_id"] == diff_id
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+            return False
 
     def save(self, scan: LayerScan, recipe: str, *, digests: Sequence[str] = ()) -> None:
         """Keep what a scan learned. What goes wrong is said in `messages` and is no error: the audit is whole without it."""
@@ -199,16 +205,38 @@ class Store:
         return data
 
     def _write(self, path: str, data: bytes) -> None:
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
         try:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            self._fs.pipe_file(temporary, data)
-            if self._is_local:
-                Path(temporary).replace(path)
-            else:
-                self._fs.mv(temporary, path)
+            write_whole(self._fs, path, data)
         except OSError as error:
             self.messages.append(f"store {self.place} cannot be written to: {error.strerror or error}")
+
+
+def open_place(place: str, what: str) -> tuple[Any, str]:
+    """Return (fsspec's file system, path in it) of a folder or URL. Raises `SourceError` where there is no driver for it."""
+    try:
+        filesystem, root = fsspec.core.url_to_fs(place)
+    except (ImportError, ValueError, OSError) as error:
+        raise SourceError(f"{what} {place}: {' '.join(str(error).split())}") from error
+    return filesystem, str(root).rstrip("/")
+
+
+def write_whole(filesystem: Any, path: str, data: bytes) -> None:
+    """Write a file under a name of its own and rename it, so that whoever reads meets all of it or nothing.
+
+    The name begins with a dot and ends in `.tmp`: programs that read a folder of Parquet files pass over it. Raises `OSError`.
+    """
+    folder, _, name = path.rpartition("/")
+    temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
+    filesystem.makedirs(folder, exist_ok=True)
+    filesystem.pipe_file(temporary, data)
+    if _is_local(filesystem):
+        Path(temporary).replace(path)
+    else:
+        filesystem.mv(temporary, path)
+
+
+def _is_local(filesystem: Any) -> bool:
+    return "file" in ((filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol)
 
 
 def opened_store(place: Store | str | os.PathLike[str] | None) -> Store | None:
@@ -292,14 +320,14 @@ def _table_of(scan: LayerScan, recipe: str, digests: Sequence[str]) -> pa.Table:
     )
 
 
-def _head_of(table: pa.Table) -> dict[str, Any]:
+def _head_of(schema: pa.Schema, row_count: int) -> dict[str, Any]:
     """Return what is said of the layer as a whole. Pages have checksums of their own; this has one too."""
-    stated = table.schema.metadata or {}
+    stated = schema.metadata or {}
     if hashlib.sha256(stated[_METADATA]).hexdigest().encode() != stated[_CHECK]:
         raise ValueError("its head is not as it was written")
     head: dict[str, Any] = json.loads(stated[_METADATA])
-    if head["entries"] != table.num_rows:
-        raise ValueError(f"{head['entries']:,} entries were written, {table.num_rows:,} are there")
+    if head["entries"] != row_count:
+        raise ValueError(f"{head['entries']:,} entries were written, {row_count:,} are there")
     return head
 
 

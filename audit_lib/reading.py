@@ -53,11 +53,11 @@ def read_layers(  # noqa: PLR0913 - what is asked of an image
     known = Known(store, limits, digests)
     scans: dict[str, LayerScan] = {}
     with open_image(reference, platform=platform) as source, known:
-        facts = source.early_facts(known.document)
+        source.early_facts(known.document)
         for scan in _scanned(source, known, limits, digests, progress):
             scans[scan.name] = scan
             known.add(scan)
-        facts = facts or source.facts()
+        facts = source.facts()
         known.keep_document(facts)
         kind = source.source
     return Layers(
@@ -72,7 +72,8 @@ def read_layers(  # noqa: PLR0913 - what is asked of an image
 class Outline:
     """What an image says of itself before any of its layers was read; `facts` is None where only these bring it.
 
-    `is_separable`: a layer can be had without having the others sent (`read_layer`). `unknown`: diff ids of the layers that the store does not know.
+    `is_separable`: a layer can be had without having the others sent (`read_layer`). `unknown`: diff ids of the layers that the
+    store does not know.
     """
 
     facts: Facts | None

@@ -515,8 +515,8 @@ EMPTY = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": "sha256:" +
 )
 def test_what_is_no_image_is_refused_by_name(between, document, kind: str, said: str):
     between.fault = lambda handler, _: handler.say(200, document, Content_Type=kind)
-    with pytest.raises(AuditError) as error:
-        open_image(between.reference)
+    with pytest.raises(AuditError) as error, open_image(between.reference) as image:
+        image.facts()
     assert said in str(error.value)
     assert between.reference in str(error.value)
 
@@ -530,8 +530,8 @@ def test_a_foreign_layer_is_refused_by_name(between):
         return handler.say(status, document, Content_Type=headers["Content-Type"])
 
     between.fault = lambda handler, earlier: "/manifests/1" in handler.path and foreign(handler, earlier)
-    with pytest.raises(ImageFormatError, match="layer 1: a foreign layer"):
-        open_image(between.reference)
+    with pytest.raises(ImageFormatError, match="layer 1: a foreign layer"), open_image(between.reference) as image:
+        image.facts()
 
 
 def test_tags_go_on_by_the_link_that_a_page_has(between):

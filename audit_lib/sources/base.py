@@ -102,7 +102,7 @@ class Image(AbstractContextManager["Image"], Protocol):
     is_concurrent: bool
 
     def early_facts(self, remembered: Remembered) -> Facts | None:
-        """Return what `facts` would, before any layer was sent; None where only the layers bring it.
+        """Return manifest and config before any layer was sent; None where only the layers bring them.
 
         `remembered` returns a config by its digest as an earlier audit kept it, or None.
         """
@@ -114,7 +114,10 @@ class Image(AbstractContextManager["Image"], Protocol):
         """
 
     def facts(self) -> Facts:
-        """Return manifest and config, checked against each other. Raises `ImageFormatError`, `DigestError`."""
+        """Return manifest and config, checked against each other, and what is attached to the image.
+
+        Raises `ImageFormatError`, `DigestError`.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

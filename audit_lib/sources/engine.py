@@ -95,7 +95,9 @@ class EngineImage:
             raise SourceError(f"{self.reference}: the engine stopped sending: {error}") from error
 
     def facts(self) -> Facts:
-        """Return config and layers as sent, the manifest's digest as the engine remembers it from the registry."""
+        """Return config and layers as sent (or known early), the manifest's digest as the engine remembers it from the registry."""
+        if self._archive is None and self._early is not None:
+            return self._early
         if self._archive is None:
             raise ImageFormatError(f"{self.reference}: its layers were not read yet")
         return replace(self._archive.facts(), manifest_digest=self._manifest_digest())

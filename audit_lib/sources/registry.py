@@ -18,7 +18,7 @@ from audit_lib.sources.transfer import Transfer
 
 
 class RegistryImage:
-    """An image in a registry; manifest and config are read and checked when it is opened, layers when they are read.
+    """An image in a registry; its manifest is read and checked when it is opened, its config and layers when they are asked for.
 
     A digest in the reference is held to from end to end: index, manifest, config and layers each by the digest that led to it.
     """
@@ -33,24 +33,28 @@ class RegistryImage:
         self._repository = Repository(parsed, self._client)
         self._transfers: list[Transfer] = []
         self._lock = threading.Lock()
+        self._platform = platform
+        self._facts: Facts | None = None
         self._has_referrers = False
         try:
             with _naming(reference):
-                self._found, self._facts = self._resolved(parsed, platform)
+                self._found = self._resolved(parsed, platform)
         except BaseException:
             self._client.close()
             raise
         self._client.patience = PATIENCE
 
     def early_facts(self, remembered: Remembered) -> Facts:
-        """Return manifest and config, and what is attached to the image: all of it is there before any layer is asked for."""
-        del remembered
-        return self.facts()
+        """Return manifest and config, which is not fetched where it is remembered; what is attached to the image, `facts` tells."""
+        with self._lock:
+            return self._stated(remembered)
 
     def blobs(self, known: Container[str] = ()) -> Iterator[Blob]:
         """Yield the layers, bottom first, each digest once; nothing of a layer is asked for before its first byte is read."""
         sent: set[str] = set()
-        for layer in self._facts.layers:
+        with self._lock:
+            layers = self._stated().layers
+        for layer in layers:
             if layer.diff_id in known or layer.name in sent:
                 continue
             sent.add(layer.name)
@@ -61,13 +65,14 @@ class RegistryImage:
     def facts(self) -> Facts:
         """Return manifest and config, and what is attached to the image, which is looked up once."""
         with self._lock:
+            stated = self._stated()
             if not self._has_referrers:
                 try:
-                    self._facts = replace(self._facts, referrers=find_referrers(self._repository, self._found))
+                    self._facts = replace(stated, referrers=find_referrers(self._repository, self._found))
                 except AuditError as error:
-                    self._facts = replace(self._facts, referrers_problem=str(error))
+                    self._facts = replace(stated, referrers_problem=str(error))
                 self._has_referrers = True
-            return self._facts
+            return self._facts or stated
 
     def __enter__(self) -> RegistryImage:
         return self
@@ -77,18 +82,30 @@ class RegistryImage:
             transfer.close()
         self._client.close()
 
-    def _resolved(self, name: Name, platform: str | None) -> tuple[manifest.Resolved, Facts]:
+    def _stated(self, remembered: Remembered | None = None) -> Facts:
+        """Return manifest and config, read once; the caller holds the lock."""
+        if self._facts is None:
+
+            def fetch(digest: str, _: str) -> bytes:
+                data = None if remembered is None else remembered(digest)
+                return self._repository.config(digest) if data is None else data
+
+            with _naming(self.reference):
+                found = self._found
+                self._facts = manifest.facts_of(
+                    found.digest, found.document, fetch, platform=self._platform, what=self.reference
+                )
+        return self._facts
+
+    def _resolved(self, name: Name, platform: str | None) -> manifest.Resolved:
         first = self._repository.manifest(name.digest or name.tag or "latest")
         digest = name.digest or first.digest
 
-        def fetch(wanted: str, what: str) -> bytes:
-            if wanted == digest:
-                return first.data
-            return self._repository.config(wanted) if what == "config" else self._repository.manifest(wanted).data
+        def fetch(wanted: str, _: str) -> bytes:
+            return first.data if wanted == digest else self._repository.manifest(wanted).data
 
         entry = {"digest": digest, "mediaType": first.media_type}
-        found = manifest.resolve(entry, fetch, platform=platform, what=self.reference)
-        return found, manifest.facts_of(found.digest, found.document, fetch, platform=platform, what=self.reference)
+        return manifest.resolve(entry, fetch, platform=platform, what=self.reference)
 
 
 def open_registry(name: str, platform: str | None, reference: str) -> RegistryImage:

@@ -19,7 +19,7 @@ from tests.conftest import REQUIRED
 
 NAME, VERSION, RELEASE, EPOCH, SIZE, VENDOR, LICENSE, ARCH = 1000, 1001, 1002, 1003, 1009, 1011, 1014, 1022
 STATES, DIGESTS, FLAGS, SOURCE, BASENAMES, DIRNAMES, DIRINDEXES = 1029, 1035, 1037, 1044, 1117, 1118, 1116
-SUMMARY, OLD_NAMES, ALGORITHM, MODULE = 1004, 1027, 5011, 5096
+OLD_NAMES, ALGORITHM, MODULE = 1027, 5011, 5096
 Value = str | bytes | list[str] | list[int]
 
 # One of everything: an epoch, licences of old, a configuration file, a ghost, documentation, a file that may differ, links,

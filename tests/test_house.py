@@ -99,8 +99,10 @@ SEAMS = {
             "formats.rpmndb",
             "formats.rpmsqlite",
             "formats.sqlitewal",
+            "formats.stanzas",
         )
     ),
+    "formats.apk": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.opkg": Seam(("errors", "formats.base", "formats.stanzas")),
     "formats.npm": Seam(("errors", "formats.base", "formats.documents")),
     "formats.pypi": Seam(("errors", "formats.base", "formats.documents", "formats.zips")),

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.base import Broken, Format, Found, Tree, size_of, utf8
+from audit_lib.formats.stanzas import lines
 
 # The second one where /lib is a link to /usr/lib: Wolfi and Chainguard since 2025.
 _DATABASES = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
@@ -33,13 +34,10 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], dict[str,
     >>> list(parse(b"P:musl\nV:1.2.5-r0\nF:lib\nR:ld-musl-x86_64.so.1\n\n", "installed"))
     [({'P': 'musl', 'V': '1.2.5-r0'}, {'lib/ld-musl-x86_64.so.1': ''})]
     """
-    if b"\0" in data:
-        raise DamagedDatabaseError(path, data.count(b"\n", 0, data.index(b"\0")) + 1, "a NUL byte; expected text")
     fields: dict[str, str] = {}
     files: dict[str, str] = {}
     folder, file, start, number = "", "", 1, 0
-    lines = data.decode("utf-8", "surrogateescape").split("\n")
-    for number, line in enumerate(lines[:-1], start=1):
+    for number, line in enumerate(lines(data, path, "surrogateescape"), start=1):
         if not line:
             if fields:
                 yield _checked(fields, path, start), files
@@ -63,7 +61,7 @@ def parse(data: bytes, path: str) -> Iterator[tuple[Mapping[str, str], dict[str,
                     path, number, f"field {letter!r} twice; expected an empty line between packages"
                 )
             fields[letter] = utf8(value)
-    if fields or lines[-1]:
+    if fields:
         raise DamagedDatabaseError(
             path, number, f"the file ends within a package ({fields.get('P', 'unnamed')}); was it cut?"
         )

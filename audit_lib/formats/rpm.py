@@ -18,6 +18,7 @@ from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import rpmbdb, rpmheaders, rpmndb, rpmsqlite, sqlitewal
 from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
 from audit_lib.formats.rpmheaders import Header
+from audit_lib.formats.stanzas import lines
 
 # The second since Fedora 36 and in SUSE, the third in images made by ostree; links between them are followed.
 _FOLDERS = ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
@@ -108,10 +109,7 @@ def parse_manifest(data: bytes, path: str) -> Iterator[Stated]:
     >>> [(one.found.name, one.found.version) for one in names]
     [('vim', '9.0-1.cm2'), ('gpg-pubkey', '3135-5e6f')]
     """
-    lines = data.decode("utf-8", "replace").split("\n")
-    if lines[-1]:
-        raise DamagedDatabaseError(path, len(lines), f"the file ends within a line: {lines[-1][:60]!r}")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines(data, path), start=1):
         if line:
             yield _named(line, path, number) if path.endswith("-1") else _listed(line, path, number)
 

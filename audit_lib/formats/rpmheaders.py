@@ -21,6 +21,12 @@ DIR_INDEXES, BASE_NAMES, DIR_NAMES = 1116, 1117, 1118
 LONG_SIZE, FILE_DIGEST_ALGORITHM, MODULARITY_LABEL = 5009, 5011, 5096
 
 _IMMUTABLE, _SHA1, _SHA256 = 63, 269, 273
+# The only tags that are kept: a header from a stranger has others by the ten thousand.
+_TAGS = frozenset({
+    NAME, VERSION, RELEASE, EPOCH, SIZE, VENDOR, LICENSE, ARCH, OLD_FILE_NAMES, FILE_STATES, FILE_DIGESTS, FILE_FLAGS, SOURCE_RPM,
+    FILE_VERIFY_FLAGS, DIR_INDEXES, BASE_NAMES, DIR_NAMES, LONG_SIZE, FILE_DIGEST_ALGORITHM, MODULARITY_LABEL, _IMMUTABLE, _SHA1,
+    _SHA256,
+})  # fmt: skip
 _COUNTS, _ENTRY, _TRAILER = struct.Struct(">2I"), struct.Struct(">4I"), struct.Struct(">2IiI")
 # What a header begins with in a package file; databases leave it out, and digests are made over it.
 _MAGIC = bytes.fromhex("8eade80100000000")
@@ -32,7 +38,7 @@ _MOST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header whose index is read; its values are looked up by tag. `where` names it in errors."""
+    """A header whose index is read; its values are looked up by one of the tags above. `where` names it in errors."""
 
     path: str
     where: str
@@ -95,7 +101,11 @@ def parse(blob: bytes, path: str, number: int) -> Header:
         raise DamagedDatabaseError(
             path, None, f"{where}: {len(blob):,} bytes; expected a header of {count:,} entries and {size:,} bytes"
         )
-    index = {tag: (kind, offset, many) for tag, kind, offset, many in _ENTRY.iter_unpack(blob[_COUNTS.size : store])}
+    index = {
+        tag: (kind, offset, many)
+        for tag, kind, offset, many in _ENTRY.iter_unpack(memoryview(blob)[_COUNTS.size : store])
+        if tag in _TAGS
+    }
     header = Header(path, where, blob, store, index)
     name = header.text(NAME)
     if not name or not header.text(VERSION) or not header.text(RELEASE):

@@ -19,6 +19,7 @@ _HEADER, _SLOT, _HEAD, _TAIL = (
     struct.Struct("<2I4s"),
 )
 _HEADER_SIZE, _PAGE, _BLOCK = 32, 4096, 16
+_LEAST = 96  # bytes of the smallest package: name, version and release alone
 
 
 def parse(data: bytes, path: str) -> Iterator[tuple[int, bytes]]:
@@ -48,10 +49,14 @@ def parse(data: bytes, path: str) -> Iterator[tuple[int, bytes]]:
 
 
 def _slots(data: bytes, path: str, end: int) -> Iterator[tuple[int, int, int]]:
-    for magic, number, block, count in _SLOT.iter_unpack(data[_HEADER_SIZE:end]):
+    room = (len(data) - end) // _LEAST
+    for magic, number, block, count in _SLOT.iter_unpack(memoryview(data)[_HEADER_SIZE:end]):
         if magic != b"Slot":
             raise DamagedDatabaseError(path, None, f"a slot that begins {magic!r}; expected b'Slot'")
         if block:
+            room -= 1
+            if room < 0:
+                raise DamagedDatabaseError(path, None, f"more packages than fit into its {len(data):,} bytes")
             yield block, count, number
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 
@@ -19,16 +20,12 @@ def stanzas(data: bytes, path: str) -> Iterator[tuple[int, dict[str, str]]]:
     >>> list(stanzas(b"Package: a\nDepends: b,\n c\n\nPackage: d\n", "status"))
     [(1, {'package': 'a', 'depends': 'b,\nc'}), (5, {'package': 'd'})]
     """
-    text = _decoded(data, path)
-    if text and not text.endswith("\n"):
-        last = text.rpartition("\n")[2]
-        raise DamagedDatabaseError(path, text.count("\n") + 1, f"the file ends within a line: {last[:60]!r}")
     stanza: dict[str, list[str]] = {}
     name, start = "", 1
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(lines(data, path), start=1):
         if not line or line.isspace():
             if stanza:
-                yield start, {field: "\n".join(lines) for field, lines in stanza.items()}
+                yield start, _joined(stanza)
             stanza, name = {}, ""
             continue
         if line[0] in " \t":
@@ -49,9 +46,23 @@ def stanzas(data: bytes, path: str) -> Iterator[tuple[int, dict[str, str]]]:
                 path, number, f"field {match[1]!r} twice in one stanza; expected an empty line between packages"
             )
         stanza[name] = [match[2]]
+    if stanza:
+        yield start, _joined(stanza)
 
 
-def _decoded(data: bytes, path: str) -> str:
+def lines(data: bytes, path: str, errors: str = "replace") -> Iterator[str]:
+    """Yield the lines of a text, decoded with `errors`: one at a time, since a list of empty ones is eight times as long as they.
+
+    Raises `DamagedDatabaseError` with the line, before the first, for a NUL byte or a last line without an end.
+    """
     if b"\0" in data:
         raise DamagedDatabaseError(path, data.count(b"\n", 0, data.index(b"\0")) + 1, "a NUL byte; expected text")
-    return data.decode("utf-8", "replace")
+    if data and not data.endswith(b"\n"):
+        last = data[data.rfind(b"\n") + 1 :].decode("utf-8", "replace")
+        raise DamagedDatabaseError(path, data.count(b"\n") + 1, f"the file ends within a line: {last[:60]!r}")
+    for line in io.BytesIO(data):
+        yield line[:-1].decode("utf-8", errors)
+
+
+def _joined(stanza: dict[str, list[str]]) -> dict[str, str]:
+    return {field: "\n".join(parts) for field, parts in stanza.items()}

@@ -67,7 +67,7 @@ def test_both_places_are_looked_at(path: str):
     ("data", "said"),
     [
         (MUSL[:-1], "the file ends within a package (musl); was it cut?"),
-        (MUSL[:20], "the file ends within a package"),
+        (MUSL[:20], "line 3: the file ends within a line: 'V:1.'"),
         (b"P:a\n\n", "line 1: a package without version (V:)"),
         (b"V:1\n\n", "line 1: a package without name (P:)"),
         (b"<html>\n", "line 1: expected 'X:value', found '<html>'"),

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import struct
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from itertools import pairwise
@@ -112,7 +113,7 @@ def test_a_database_that_was_cut_is_damaged(hashes):
 
 
 def test_ndb_says_what_is_wrong_with_a_slot_or_a_blob():
-    data = bytearray(rpms.ndb({1: b"one", 2: b"two"}))
+    data = bytearray(rpms.ndb({1: b"one" * 30, 2: b"two" * 30}))
     assert "checksum" in problem(rpmndb.parse, data[:4112] + b"O" + data[4113:])
     assert problem(rpmndb.parse, data[:4] + b"\1" + data[5:]) == "version 1 of NDB; expected 0"
     assert "begins b'slot'" in problem(rpmndb.parse, data[:32] + b"s" + data[33:])
@@ -282,6 +283,21 @@ def test_a_count_of_values_that_are_not_there_costs_nothing(tag: int, kind: int,
     found = rpmheaders.parse(blob, "x", 1)
     with pytest.raises(DamagedDatabaseError, match=f"tag {tag}: "):
         found.texts(tag) if kind == 8 else found.numbers(tag)
+
+
+def test_what_a_hostile_file_claims_takes_no_memory():
+    """Slots by the hundred thousand, headers of 60,000 values that nobody asks for: less than their own size twice over."""
+    pages = 500
+    slots = b"".join(struct.pack("<4s3I", b"Slot", at, pages * 256 + at * 2, 2) for at in range(2, pages * 256))
+    full = (struct.pack("<4s7I", b"RpmP", 0, 7, pages, 1, 0, 0, 0) + slots).ljust(pages * 8192, b"\0")
+    assert problem(rpmndb.parse, full) == f"more packages than fit into its {len(full):,} bytes"
+    entries = b"".join(struct.pack(">4I", tag, 6, 0, 1) for tag in (1000, 1001, 1002, *range(70_000, 130_000)))
+    blob = struct.pack(">2I", len(entries) // 16, 2) + entries + b"a\0"
+    tracemalloc.start()
+    assert [rpmheaders.parse(blob, "x", number).text(1000) for number in range(3)] == ["a"] * 3
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * len(blob)
 
 
 def test_no_bit_of_what_a_package_brought_can_be_changed_unnoticed():

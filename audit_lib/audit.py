@@ -16,6 +16,7 @@ import pandas as pd
 from audit_lib import cpe, distribution, licenses, sizes, stated
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
+from audit_lib.claims import claim_notes, claims_tables, unread_documents
 from audit_lib.errors import SbomError
 from audit_lib.evidence import binaries
 from audit_lib.formats import FORMATS
@@ -40,6 +41,8 @@ from audit_lib.tables import (
     Referrer,
     RemovedPackage,
     Row,
+    SbomClaim,
+    SbomDocument,
     Status,
     make_table,
     total,
@@ -57,6 +60,8 @@ TABLES: Mapping[str, type[Row]] = {
     "altered_files": AlteredFile,
     "binaries": Binary,
     "referrers": Referrer,
+    "sbom_documents": SbomDocument,
+    "sbom_claims": SbomClaim,
 }
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
@@ -67,7 +72,7 @@ class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
-    `binaries`. `config` is the image configuration as parsed JSON.
+    `binaries`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the image configuration as parsed JSON.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
@@ -83,6 +88,8 @@ class Audit:
     altered_files: pd.DataFrame
     binaries: pd.DataFrame
     referrers: pd.DataFrame
+    sbom_documents: pd.DataFrame
+    sbom_claims: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
@@ -130,6 +137,7 @@ class Audit:
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
         if self.referrers_problem is not None:
             said.append(f"{self.image['image'].iloc[0]}: what is attached to it is unknown: {self.referrers_problem}")
+        said.extend(unread_documents(self.sbom_documents, str(self.image["image"].iloc[0])))
         unread = int((self.binaries["status"] != "read").sum())
         if unread:
             said.append(
@@ -208,6 +216,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
     image = _image_table(facts, distro, label, source, layers, files, databases)
     removed_packages = _removed_table(inventory, layers, label)
     altered_files = _altered_table(inventory, ownership, label, check_files=check_files)
+    sbom_documents, sbom_claims = claims_tables(ownership, packages, label)
     return Audit(
         image=image,
         layers=layers,
@@ -218,8 +227,13 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         altered_files=altered_files,
         binaries=_binaries_table(ownership, label),
         referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
+        sbom_documents=sbom_documents,
+        sbom_claims=sbom_claims,
         config=facts.config,
-        notes=tuple(_notes(image.iloc[0], removed_packages, altered_files)),
+        notes=(
+            *_notes(image.iloc[0], removed_packages, altered_files),
+            *claim_notes(sbom_claims, label),
+        ),
         unknown=frozenset({"referrers"} if facts.referrers is None else ()),
         referrers_problem=facts.referrers_problem,
     )

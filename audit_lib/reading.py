@@ -11,6 +11,7 @@ from audit_lib import distribution
 from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.evidence import EXTRACTORS
 from audit_lib.formats import FORMATS
+from audit_lib.sboms import places
 from audit_lib.scan import LayerScan, Limits, scan_layer
 from audit_lib.sources import open_image
 from audit_lib.sources.base import Blob, Facts, Image, LayerRef
@@ -18,6 +19,8 @@ from audit_lib.store import Store, recipe_of
 
 # Layers of one image that are read at the same time where the source can: what Docker and Podman do by themselves.
 CONCURRENT = 3
+# Files that are read beside those that the formats ask for.
+_KEEP = (*distribution.GLOBS, *places.GLOBS)
 
 Progress = Callable[[str, int], object]
 
@@ -90,7 +93,7 @@ def read_outline(
     digests: Sequence[str] = (),
 ) -> Outline:
     """Return what can be told of an image without reading a layer; its config is kept. Raises `AuditError` as `audit` does."""
-    recipe = recipe_of(keep=distribution.GLOBS, limits=limits or Limits())
+    recipe = recipe_of(keep=_KEEP, limits=limits or Limits())
     with open_image(reference, platform=platform) as source:
         facts = source.early_facts(store.document)
         is_separable = source.is_concurrent
@@ -116,7 +119,7 @@ def read_layer(  # noqa: PLR0913 - what is asked of an image
     0 where the store knows it by now. Raises `AuditError` as `audit` does, `UnknownImageError` where the image has no such layer.
     """
     limits = limits or Limits()
-    recipe = recipe_of(keep=distribution.GLOBS, limits=limits)
+    recipe = recipe_of(keep=_KEEP, limits=limits)
     if store.knows(diff_id, recipe, digests=digests):
         return 0
     with open_image(reference, platform=platform) as source:
@@ -154,7 +157,7 @@ class Known:
     def __init__(self, store: Store | None, limits: Limits, digests: Sequence[str] = ()) -> None:
         self.loaded: dict[str, LayerScan] = {}
         self._store, self._digests = store, digests
-        self._recipe = recipe_of(keep=distribution.GLOBS, limits=limits) if store else ""
+        self._recipe = recipe_of(keep=_KEEP, limits=limits) if store else ""
         self._unknown: set[str] = set()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit-store") if store else None
 
@@ -231,7 +234,7 @@ def _scan(blob: Blob, limits: Limits, digests: Sequence[str], progress: Callable
         blob,
         formats=FORMATS,
         extractors=EXTRACTORS,
-        keep=distribution.GLOBS,
+        keep=_KEEP,
         digests=digests,
         limits=limits,
         progress=progress,

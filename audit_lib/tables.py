@@ -17,6 +17,8 @@ from audit_lib.errors import TableError
 Status = Literal["read", "absent", "damaged"]
 Kind = Literal["file", "hardlink", "directory", "symlink", "character_device", "block_device", "fifo"]
 Change = Literal["added", "removed", "kept", "changed"]
+Publisher = Literal["bitnami", "melange", "docker", "python"]
+Agreement = Literal["both", "other_version", "document_only", "databases_only"]
 BinaryKind = Literal["executable", "shared_library", "object", "core", "debug", "other"]
 Relro = Literal["none", "partial", "full"]
 Category = Literal[
@@ -342,6 +344,73 @@ class Tag(Row):
 
     repository: str
     tag: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SbomDocument(Row):
+    """One row an SBOM document that lies in the image: Bitnami's, Wolfi's and Chainguard's (melange), Docker's, a Python wheel's.
+
+    What it claims is compared with what the package databases state: `package_count` packages of which `both_count` are stated
+    with the same version, `other_version_count` with another one and `document_only_count` not at all; `source_count` further ones
+    are what others were built from. `databases_only_count`: packages that the databases state and the document is silent of,
+    where it is known of what it speaks: Bitnami's of its folder, a wheel's of the wheel. All are missing where the document is
+    `damaged` as a whole. `package`: `format:name` of the package whose file it is.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "document_path")
+
+    image: str
+    document_path: str
+    publisher: Publisher
+    status: Status
+    notation: str | None
+    made_by: str | None
+    subject: str | None
+    package_count: int | None
+    both_count: int | None
+    other_version_count: int | None
+    document_only_count: int | None
+    databases_only_count: int | None
+    source_count: int | None
+    layer: int
+    package: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SbomClaim(Row):
+    """One row a package that an SBOM document in the image claims, or that the databases state and the document is silent of.
+
+    `role`: `installed`, or `source` for what others were built from by the document's own words. `agreement`: `both` (a database
+    states this version too), `other_version` (`found_version`), `document_only` or `databases_only`; missing for a source.
+    `databases_only` without `document_path`: an apk package that no document names, in an image where each should have one.
+    Of Bitnami's and Docker's own types (`bitnami`, `dhi`), versions are compared without the number of the build. `database_path`:
+    where the databases state it. No claim is counted among the image's `packages`.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = (
+        "image",
+        "publisher",
+        "document_path",
+        "format",
+        "name",
+        "version",
+        "purl",
+        "role",
+        "database_path",
+    )
+
+    image: str
+    publisher: Publisher
+    document_path: str | None
+    role: Literal["installed", "source"]
+    agreement: Agreement | None
+    format: str
+    name: str
+    version: str | None
+    purl: str | None
+    found_version: str | None
+    database_path: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -116,7 +116,7 @@ SEAMS = {
     "evidence.*": Seam(("errors", "formats.base", "formats.elf")),
     "scan": Seam((*_READING, "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
     "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
-    "reading": Seam((*_SCANS, "sources", "distribution", "evidence")),
+    "reading": Seam((*_SCANS, "sources", "distribution", "evidence", "sboms.places")),
     "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
     "capabilities": Seam(("errors",)),
@@ -127,7 +127,9 @@ SEAMS = {
     "licenses": Seam(("errors",), ("license_expression",)),
     "sboms": Seam(("errors", "formats.documents", "sboms.*")),
     "sboms.base": Seam(("errors", "formats.base", "formats.documents"), ("packageurl",)),
+    "sboms.places": Seam(),
     "sboms.*": Seam(("errors", "formats.documents", "sboms.base", "sboms.columns")),
+    "claims": Seam(("errors", "inventory", "ownership", "sboms", "sboms.*", "tables"), ("pandas",)),
     "stated": Seam(
         ("errors", "distribution", "licenses", "purl", "reference", "sboms", "sboms.*", "tables"), ("pandas",)
     ),
@@ -142,6 +144,7 @@ SEAMS = {
             "reading",
             "sources",
             "sources.*",
+            "claims",
             "stated",
             "surface",
             "vulnerabilities*",

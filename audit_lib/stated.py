@@ -156,7 +156,7 @@ def notes(document: Document, label: str) -> Iterator[str]:
     if sources:
         left_out["sources that others were built from"] = sources
     if left_out:
-        counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(left_out.items()))
+        counted = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(left_out.items()))
         yield f"{label}: entries of the document that are no packages: {counted}"
     yield from (f"{label}: {one}" for one in document.notes[:_FEW])
     if len(document.notes) > _FEW:

@@ -241,7 +241,7 @@ def test_an_image_known_from_an_sbom_alone_has_unknown_tables_not_empty_ones(tmp
         "known from an SBOM alone (CycloneDX 1.5 by scanner 2.0 of example@1, made 2025-01-02T03:04:05Z)"
         in found.notes[0]
     )
-    assert "1 excluded components" in found.notes[1]
+    assert "excluded components (1), file components (1)" in found.notes[1]
     assert "unknown, not none: layers, files" in found.gaps[-1]
     assert found.headline.endswith("holds 2 packages by its SBOM; its files, layers and sizes are unknown.")
     assert not found.is_damaged

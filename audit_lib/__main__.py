@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import gc
-import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from audit_lib.commands import store as store_command
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
+from audit_lib.exports.tables import csv_of, json_of, parquet_of
 from audit_lib.scan import Limits
 from audit_lib.sources import SOURCES
 from audit_lib.sources.names import PLAIN_HTTP
@@ -36,6 +36,7 @@ _INTERRUPTED = 130
 _MMAP_THRESHOLD = -3
 AUDIT_TABLES = tuple(TABLES)
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
+_ALL = "all"
 _FORMATS = ("table", "csv", "json", "parquet")
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 _SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
@@ -106,7 +107,7 @@ def _output_options(command: Callable[..., Any], formats: Sequence[str] = _FORMA
         click.option(
             "-o",
             "--output",
-            type=click.Path(dir_okay=False, path_type=Path),
+            type=click.Path(path_type=Path),
             help="Write to this file instead of standard output.",
         ),
         click.option(
@@ -162,10 +163,15 @@ Examples:
   image-audit inspect docker:python:3.13
   image-audit inspect oci-dir:build/image --table packages --format csv -o packages.csv
   image-audit inspect docker:python:3.13 --format cyclonedx -o python.cdx.json
+  image-audit inspect full.tar --table all --format parquet -o tables/
 """
 )
 @click.argument("reference")
-@click.option("--table", type=click.Choice(AUDIT_TABLES), help="Which table.")
+@click.option(
+    "--table",
+    type=click.Choice([*AUDIT_TABLES, _ALL]),
+    help="Which table; all writes each to a file of its own in the folder -o.",
+)
 @partial(_output_options, formats=(*_FORMATS, *_SBOM_FORMATS))
 @_image_options
 @click.pass_obj
@@ -183,12 +189,14 @@ def inspect(
     if table is not None and form in _SBOM_FORMATS:
         raise click.UsageError(f"{form} is the whole image: leave out --table")
     found = _audited(reference, platform, limits, quiet=quiet, check_files=check_files)
-    if table is not None and not found.knows(table) and not quiet:
+    if table not in {None, _ALL} and not found.knows(table) and not quiet:
         click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: its source does not tell", err=True)
     if form in _SBOM_FORMATS:
         _write_text(_sbom(found, form).removesuffix("\n"), output)
     elif table is None and form == "table":
         _write_text(_overview(found), output)
+    elif table == _ALL:
+        _write_all(found, form, output)
     else:
         name = table or "image"
         _write_table(getattr(found, name), form, output, is_known=found.knows(name))
@@ -484,6 +492,16 @@ def _sbom(found: Audit, form: str) -> str:
     return spdx_text(found, notation="json" if form == "spdx" else "tag-value")
 
 
+def _write_all(found: Audit, form: str, folder: Path | None) -> None:
+    """Write each table that is known to a file of its own: of one that is unknown there is no file."""
+    if folder is None or form not in _WRITERS:
+        raise click.UsageError(f"--table all writes files: name a folder with -o and --format {', '.join(_WRITERS)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in AUDIT_TABLES:
+        if found.knows(name):
+            (folder / f"{name}.{form}").write_bytes(_WRITERS[form](getattr(found, name)))
+
+
 def _write_table(table: pd.DataFrame, form: str, output: Path | None, *, is_known: bool = True) -> None:
     if form == "table":
         _write_text(repr(show(table, rows=None, is_known=is_known)), output)
@@ -498,21 +516,7 @@ def _write_table(table: pd.DataFrame, form: str, output: Path | None, *, is_know
         output.write_bytes(data)
 
 
-def _csv(table: pd.DataFrame) -> bytes:
-    return table.to_csv(index=False, lineterminator="\n").encode("utf-8")
-
-
-def _json(table: pd.DataFrame) -> bytes:
-    return (table.to_json(orient="records", indent=2, force_ascii=False) + "\n").encode("utf-8")
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
-_WRITERS: Mapping[str, Callable[[pd.DataFrame], bytes]] = {"csv": _csv, "json": _json, "parquet": _parquet}
+_WRITERS: Mapping[str, Callable[[pd.DataFrame], bytes]] = {"csv": csv_of, "json": json_of, "parquet": parquet_of}
 
 if __name__ == "__main__":
     main()

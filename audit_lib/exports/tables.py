@@ -1,7 +1,8 @@
-"""CSV: how a table is written to a file."""
+"""CSV, JSON and Parquet: how a table is written."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
@@ -27,9 +28,29 @@ def write_tables(folder: str | Path, /, **tables: pd.DataFrame) -> None:
             raise TableError(f"a table's name becomes a file's name: expected letters, digits and _, found {name!r}")
         if not all(isinstance(column, str) for column in table.columns):
             raise TableError(f"{name}: expected columns with plain names, found {list(table.columns)}")
-        try:
-            content = pa.Table.from_pandas(table, preserve_index=False)
-        except (pa.ArrowException, TypeError, ValueError) as error:
-            raise TableError(f"{name}: {error}") from error
+        content = csv_of(table, name)
         target.mkdir(parents=True, exist_ok=True)
-        csv.write_csv(content, target / f"{name}.csv")
+        (target / f"{name}.csv").write_bytes(content)
+
+
+def csv_of(table: pd.DataFrame, name: str = "table") -> bytes:
+    """Return a table as CSV, as `write_tables` writes it; `name` is what a `TableError` calls it."""
+    try:
+        content = pa.Table.from_pandas(table, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError) as error:
+        raise TableError(f"{name}: {error}") from error
+    sink = pa.BufferOutputStream()
+    csv.write_csv(content, sink)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def json_of(table: pd.DataFrame) -> bytes:
+    """Return a table as a JSON list of objects, one a row; a missing value is null."""
+    return (table.to_json(orient="records", indent=2, force_ascii=False) + "\n").encode("utf-8")
+
+
+def parquet_of(table: pd.DataFrame) -> bytes:
+    """Return a table as Parquet."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -8,7 +8,7 @@ from typing import Any
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
-from audit_lib.formats.base import Broken, Format, Found
+from audit_lib.formats.base import Broken, Format, Found, Note
 from audit_lib.formats.globs import Router, folders_of
 from audit_lib.removals import Removal, removals
 from audit_lib.rootfs import Rootfs
@@ -56,8 +56,12 @@ class Inventory:
     @property
     def removed(self) -> list[Removal]:
         """The packages that a layer removed and that no later one brought back."""
-        present = {(form, key_of(found)) for (form, _), place in self.places.items() for found in place.packages}
-        return [one for one in self._removed if (one.form.name, key_of(one.found)) not in present]
+        present = {
+            (place.form.name, _identity(place.form, found))
+            for place in self.places.values()
+            for found in place.packages
+        }
+        return [one for one in self._removed if (one.form.name, _identity(one.form, one.found)) not in present]
 
     def _changed(self, scan: LayerScan) -> set[str]:
         """Return the formats for which the layer added last may have changed something: what it brings, hides or replaces."""
@@ -75,12 +79,22 @@ class Inventory:
     def _read(self, form: Format, number: int, before: Rootfs | None) -> None:
         """Read all databases of a format as they stand with this layer on top of the tree `before`."""
         found = {(form.name, path): _read_place(form, path, self.rootfs) for path in form.places(self.rootfs)}
+        known = {
+            _identity(form, package): place.first_layers[key_of(package)]
+            for place in self.places.values()
+            if place.form is form
+            for package in place.packages
+        }
         for key, place in found.items():
             earlier = self.places.get(key)
-            known = earlier.first_layers if earlier else {}
-            place.first_layers = {key_of(package): known.get(key_of(package), number) for package in place.packages}
             if place.problem is not None and earlier is not None:
-                place.first_layers = known
+                place.first_layers = earlier.first_layers
+                continue
+            before_damage = earlier.first_layers if earlier else {}
+            place.first_layers = {
+                key_of(package): known.get(_identity(form, package), before_damage.get(key_of(package), number))
+                for package in place.packages
+            }
         if before is not None:
             self._compare(form, found, number, before)
         for key in [key for key in self.places if key[0] == form.name and key not in found]:
@@ -97,13 +111,13 @@ class Inventory:
         """
         if form.only_unrecorded or any(place.problem for place in after.values()):
             return
-        present = {key_of(found) for place in after.values() for found in place.packages}
+        present = {_identity(form, found) for place in after.values() for found in place.packages}
         gone = [
             (found, place.first_layers[key_of(found)])
             for place in self.places.values()
             if place.form is form
             for found in place.packages
-            if key_of(found) not in present
+            if _identity(form, found) not in present
         ]
         versions = {found.name: found.version for place in after.values() for found in place.packages}
         self._removed.extend(removals(form, gone, before, number, versions))
@@ -115,6 +129,8 @@ def _read_place(form: Format, path: str, rootfs: Rootfs) -> Place:
         for found in form.read(rootfs, path):
             if isinstance(found, Broken):
                 place.broken.append(found)
+            elif isinstance(found, Note):
+                place.detail = found.text
             else:
                 place.packages.append(found)
     except DamagedDatabaseError as error:
@@ -127,6 +143,11 @@ def _where(error: DamagedDatabaseError, path: str) -> str:
     file = "" if error.path.lstrip("/") == path else f"/{error.path.lstrip('/')}"
     line = "" if error.line is None else f"line {error.line}"
     return ", ".join(part for part in (file, line) if part) + ": "
+
+
+def _identity(form: Format, found: Found) -> tuple[Any, ...]:
+    """Return what stays the same of a package from layer to layer: a distribution's database may move, or change its kind."""
+    return key_of(found)[:3] if form.is_distribution else key_of(found)
 
 
 def key_of(found: Found) -> tuple[Any, ...]:

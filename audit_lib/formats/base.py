@@ -89,6 +89,13 @@ class Broken:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What has to be known of a place that could be read, in words: it stands in its row of `databases`."""
+
+    text: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extractor:
     """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s."""
@@ -123,7 +130,7 @@ class Format:
     globs: tuple[str, ...]
     expected: tuple[str, ...]
     places: Callable[[Tree], Sequence[str]]
-    read: Callable[[Tree, str], Iterator[Found | Broken]]
+    read: Callable[[Tree, str], Iterator[Found | Broken | Note]]
     files: Callable[[Tree, Found], Iterable[str] | None]
     is_distribution: bool = False
     extract: Callable[[str, bytes], bytes | None] | None = None

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import rpmbdb, rpmheaders, rpmndb, rpmsqlite, sqlitewal
-from audit_lib.formats.base import Broken, Format, Found, Tree, size_of
+from audit_lib.formats.base import Format, Found, Note, Tree, size_of
 from audit_lib.formats.rpmheaders import Header
 from audit_lib.formats.stanzas import lines
 
@@ -184,7 +184,7 @@ def _places(tree: Tree) -> Sequence[str]:
     return [path for database in _DATABASES for path in tree.glob(database)]
 
 
-def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
+def _read(tree: Tree, place: str) -> Iterator[Found | Note]:
     known: set[_Key] = set()
     for earlier in _places(tree):
         if earlier == place:
@@ -199,6 +199,8 @@ def _read(tree: Tree, place: str) -> Iterator[Found | Broken]:
     for key, one in stated.items():
         if key not in known:
             yield replace(one.found, detail=_detail(one, usual))
+    if _current(tree, place) != tree.read(place):
+        yield Note(f"read with what is committed in {_SQLITE}{_LOG} beside it, and not in the file itself yet")
 
 
 def _detail(stated: Stated, usual: str | None) -> str | None:
@@ -211,25 +213,34 @@ def _detail(stated: Stated, usual: str | None) -> str | None:
 
 
 def _stated(tree: Tree, place: str) -> Mapping[_Key, Stated]:
+    return _packages(_current(tree, place), place)
+
+
+def _current(tree: Tree, place: str) -> bytes:
+    """Return a database as SQLite, or rpm, would find it: with what its log has committed."""
     data = tree.read(place) or b""
     if posixpath.basename(place) != _SQLITE:
-        return _packages(data, b"", place)
+        return data
     if (tree.read(place + _JOURNAL) or b"").startswith(_HOT_JOURNAL):
         raise DamagedDatabaseError(
             place, None, f"left in the middle of a change: a journal lies beside it ({_JOURNAL})"
         )
-    return _packages(data, tree.read(place + _LOG) or b"", place)
+    log = tree.read(place + _LOG)
+    return _replayed(data, log, place + _LOG) if log else data
 
 
 # Asked once a package, of one database after the other: parsed once, not once a package. Two, for a layer and the one below.
+_replayed = lru_cache(maxsize=2)(sqlitewal.replayed)
+
+
 @lru_cache(maxsize=2)
-def _packages(data: bytes, log: bytes, path: str) -> Mapping[_Key, Stated]:
+def _packages(data: bytes, path: str) -> Mapping[_Key, Stated]:
     packages: dict[_Key, Stated] = {}
     if path in _MANIFESTS:
         for stated in parse_manifest(data, path):
             packages.setdefault(_key(stated.found), stated)
         return packages
-    for header in parse(sqlitewal.replayed(data, log, path + _LOG) if log else data, path):
+    for header in parse(data, path):
         found = _found(header, path)
         packages.setdefault(_key(found), Stated(found, header.text(rpmheaders.VENDOR), header))
     return packages

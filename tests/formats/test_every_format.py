@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from audit_lib import Audit, audit
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
-from audit_lib.formats.base import Broken, Format
+from audit_lib.formats.base import Format, Found
 from tests.elves import elf_file
 from tests.formats.specimens import SPECIMENS, Files
 from tests.formats.tree import DictTree
@@ -53,7 +53,7 @@ def read_all(form: Format, files: Files) -> list[str]:
         found = []
         try:
             for one in form.read(tree, place):
-                found += [] if isinstance(one, Broken) else [one]
+                found += [one] if isinstance(one, Found) else []
         except DamagedDatabaseError:
             continue
         for one in found:

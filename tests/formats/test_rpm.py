@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit_lib import Audit, audit
 from audit_lib.distribution import Distribution
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import rpm
@@ -18,6 +22,7 @@ from audit_lib.formats.base import Found
 from audit_lib.purl import purl_of
 from tests import rpms
 from tests.formats.tree import DictTree
+from tests.images import oci_dir
 
 SQLITE, NDB, BDB = "var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/Packages"
 MANIFEST_1, MANIFEST_2 = (f"var/lib/rpmmanifest/container-manifest-{number}" for number in (1, 2))
@@ -290,6 +295,47 @@ def test_a_journal_beside_the_database_says_that_it_was_left_in_the_middle_of_a_
                 list(rpm.FORMAT.read(tree, SQLITE))
         else:
             assert len(list(rpm.FORMAT.read(tree, SQLITE))) == 1
+
+
+def test_a_log_in_a_layer_of_its_own_is_read_and_said(tmp_path: Path):
+    """What the second and the third layer changed stands in the log alone."""
+    path = tmp_path / "rpmdb.sqlite"
+    path.write_bytes(rpms.sqlite({1: CURL}))
+    log = Path(f"{path}-wal")
+    with closing(sqlite3.connect(path)) as connection:
+        layers = [{SQLITE: path.read_bytes(), f"{SQLITE}-wal": b""}]
+        for command in ("INSERT INTO Packages VALUES (2, ?)", "DELETE FROM Packages WHERE blob <> ?"):
+            connection.execute(command, (BASH,))
+            connection.commit()
+            layers.append({f"{SQLITE}-wal": log.read_bytes()})
+        assert path.read_bytes() == layers[0][SQLITE]
+    found = audited(tmp_path, *layers)
+    assert rows(found.packages, "name", "first_layer") == [("bash", 2)]
+    assert rows(found.removed_packages, "name", "first_layer", "removed_layer") == [("curl", 1, 3)]
+    assert rows(found.databases[found.databases["format"] == "rpm"], "status", "package_count", "detail") == [
+        ("read", 1, "read with what is committed in rpmdb.sqlite-wal beside it, and not in the file itself yet")
+    ]
+
+
+def test_a_database_that_moves_and_changes_its_kind_keeps_its_packages(tmp_path: Path):
+    moved = {"usr/lib/sysimage/rpm/rpmdb.sqlite": rpms.sqlite({1: CURL, 2: BASH}), "var/lib/.wh.rpm": ""}
+    found = audited(tmp_path, {"var/lib/rpm/Packages.db": rpms.ndb({1: CURL})}, moved)
+    assert rows(found.packages, "name", "first_layer") == [("bash", 2), ("curl", 1)]
+    assert len(found.removed_packages) == 0
+    assert rows(found.databases[found.databases["format"] == "rpm"], "database_path", "status", "detail") == [
+        ("/usr/lib/sysimage/rpm/rpmdb.sqlite", "read", None),
+        ("/var/lib/rpm/Packages.db", "absent", "deleted by layer 2; below it: 1 packages"),
+    ]
+
+
+def audited(path: Path, *layers) -> Audit:
+    oci_dir(path / "image", layers)
+    return audit(f"oci-dir:{path / 'image'}")
+
+
+def rows(table: pd.DataFrame, *columns: str) -> list[tuple]:
+    chosen = table[list(columns)].astype(object)
+    return [tuple(None if pd.isna(value) else value for value in row) for row in chosen.itertuples(index=False)]
 
 
 def test_the_known_packages_of_a_suse_image(shared_data: Path):

@@ -18,6 +18,7 @@ import pytest
 from audit_lib import Audit, audit
 from audit_lib.distribution import Distribution
 from audit_lib.formats import rpm, rpmbdb
+from audit_lib.formats.base import Note
 from audit_lib.purl import purl_of
 from tests import rpms
 from tests.formats.tree import DictTree
@@ -152,8 +153,9 @@ def test_a_package_that_stands_in_the_log_alone_is_listed_as_rpm_lists_it(built:
     (tmp_path / SQLITE).write_bytes(data)
     Path(f"{tmp_path / SQLITE}-wal").write_bytes(log)
     assert [found.name for found in rpm.FORMAT.read(DictTree({SQLITE: data}), SQLITE)] == ["old"]
-    found = rpm.FORMAT.read(DictTree({SQLITE: data, f"{SQLITE}-wal": log}), SQLITE)
+    *found, note = rpm.FORMAT.read(DictTree({SQLITE: data, f"{SQLITE}-wal": log}), SQLITE)
     assert sorted([one.name] for one in found) == rpms.query(tmp_path, r"%{NAME}\n") == [["old"], ["one-libs"]]
+    assert note == Note("read with what is committed in rpmdb.sqlite-wal beside it, and not in the file itself yet")
 
 
 def test_syft_finds_the_same_names_and_versions(built: Built):

@@ -7,7 +7,7 @@ import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from audit_lib.capabilities import capability_text
 from audit_lib.claims import claim_notes, claims_tables, unread_documents
 from audit_lib.errors import SbomError
 from audit_lib.evidence import binaries
+from audit_lib.evidence.configuration import cleaned
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
@@ -27,9 +28,11 @@ from audit_lib.reading import Progress, read_layers
 from audit_lib.reference import parse_platform
 from audit_lib.rootfs import Entry, Rootfs
 from audit_lib.scan import LayerScan, Limits
+from audit_lib.seen import seen_in
 from audit_lib.sources import sample
 from audit_lib.sources.base import Facts, LayerRef
 from audit_lib.store import Store, opened_store
+from audit_lib.surface import surface_table
 from audit_lib.tables import (
     AlteredFile,
     Binary,
@@ -44,6 +47,7 @@ from audit_lib.tables import (
     SbomClaim,
     SbomDocument,
     Status,
+    SurfaceItem,
     make_table,
     total,
 )
@@ -62,6 +66,7 @@ TABLES: Mapping[str, type[Row]] = {
     "referrers": Referrer,
     "sbom_documents": SbomDocument,
     "sbom_claims": SbomClaim,
+    "surface": SurfaceItem,
 }
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
@@ -72,7 +77,8 @@ class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
-    `binaries`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the image configuration as parsed JSON.
+    `binaries`, `surface`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the image configuration as parsed JSON,
+    without the secrets in it.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
@@ -90,6 +96,7 @@ class Audit:
     referrers: pd.DataFrame
     sbom_documents: pd.DataFrame
     sbom_claims: pd.DataFrame
+    surface: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
@@ -144,6 +151,8 @@ class Audit:
                 f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
                 "and how they were hardened is unknown (see binaries)"
             )
+        hidden = self.surface[self.surface["status"] == "unknown"]
+        said += [f"{row.image}: {row.category} are unknown: {row.path}: {row.detail}" for row in hidden.itertuples()]
         if not self.knows("files"):
             names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
             said.append(
@@ -207,6 +216,8 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
 def _tables(  # noqa: PLR0913 - what an audit is made of
     inventory: Inventory, facts: Facts, scans: Sequence[LayerScan], label: str, source: str, *, check_files: bool
 ) -> Audit:
+    config, places = cleaned(facts.config)
+    facts = replace(facts, config=config)
     distro = distribution.read_distribution(inventory.rootfs)
     ownership = Ownership(inventory)
     files = _files_table(inventory.rootfs, ownership, label)
@@ -217,6 +228,8 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
     removed_packages = _removed_table(inventory, layers, label)
     altered_files = _altered_table(inventory, ownership, label, check_files=check_files)
     sbom_documents, sbom_claims = claims_tables(ownership, packages, label)
+    owned = {path for path, owner in zip(ownership.paths, ownership.owners, strict=True) if owner}
+    seen = seen_in(inventory.rootfs, config, places, owned)
     return Audit(
         image=image,
         layers=layers,
@@ -229,6 +242,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
         sbom_documents=sbom_documents,
         sbom_claims=sbom_claims,
+        surface=surface_table(files, databases, seen, label=label),
         config=facts.config,
         notes=(
             *_notes(image.iloc[0], removed_packages, altered_files),

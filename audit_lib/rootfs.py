@@ -248,6 +248,26 @@ class Rootfs:
         """Return the files that a format asked for and could not look into, with the reason, by path."""
         return {path: found.why for path, found in self._taken(format).items() if isinstance(found, NotKept)}
 
+    def evidence_at(self, format: str, path: str) -> bytes | NotKept | None:  # noqa: A002 - the column's name
+        """Return what was taken out of the file to which a path leads, or why nothing was; None where there is no such path.
+
+        An empty file gives nothing to be taken out: b"".
+        """
+        try:
+            real = self.resolve(path)
+        except LoopError:
+            return NotKept("a loop of symbolic links; expected a file")
+        if real is None:
+            return NotKept("a symbolic link to nothing; expected a file") if path in self._live else None
+        number, row = self.inode(real) or (0, -1)
+        scan = self.scans[number] if self.scans else None
+        if scan is None or row < 0 or scan.kinds[row] != "0":
+            return NotKept("no regular file")
+        found = scan.evidence.get((format, row))
+        if found is None:
+            return NotKept(f"a link to /{real}, which is not read") if scan.sizes[row] else b""
+        return found
+
     def has_folder(self, path: str) -> bool:
         """Tell whether the path is a folder, through links."""
         try:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import IO, cast
 
 import zstandard
@@ -20,6 +22,7 @@ from isal import igzip_lib
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, LimitError
 from audit_lib.formats.base import Extractor, Format
 from audit_lib.formats.globs import Router
+from audit_lib.sieve import Sieve
 from audit_lib.sources.base import Blob, Stream
 from audit_lib.tar import Member, Window, clean, members
 
@@ -28,6 +31,7 @@ _CHUNK = 1024 * 1024
 _QUEUED = 4
 # zstd says in its frame header how much of the past it looks back on: what the decoder has to hold (RFC 8878, 3.1.1.1.2).
 _MAX_ZSTD_WINDOW = 128 * 1024 * 1024
+_LOOKED_AT = 1024  # bytes at the beginning of a file that tell a text from what is none
 _MAGIC_BYTES = 4
 # No format is called so: who asks for the files that are kept whole.
 _KEEP = ""
@@ -40,6 +44,7 @@ class Limits:
 
     `entries` and `unpacked_bytes` hold for each layer, and `entries` for the whole image too. `inflation` is how
     many times its compressed length a layer may become, once it is longer than `inflation_from_bytes`.
+    `searched_bytes` is the largest text that is searched for secrets: what is larger is not.
     `kept_file_bytes` is the largest package-database file that is read, `kept_bytes` all of a layer together, and all
     that is taken out of its other files: a larger one is reported as damaged, not refused. `examined_bytes` is the
     largest single file (an archive, an executable) that is looked into.
@@ -52,6 +57,7 @@ class Limits:
     kept_file_bytes: int = 128 * 1024**2
     kept_bytes: int = 512 * 1024**2
     examined_bytes: int = 512 * 1024**2
+    searched_bytes: int = 256 * 1024
     path_bytes: int = 4096
 
 
@@ -70,7 +76,7 @@ class LayerScan:
     ("0" file … "6" pipe). `sizes`: contents of a file, else 0. `owners`: (permission bits, uid, gid). By row
     number, where there is something to say: `links` (targets), `magics` ("elf", "script", "archive"),
     `capabilities` (the raw `security.capability` attribute), `kept` (contents), `digests` (hexadecimal, by the
-    algorithm's name). `evidence`: by (name of the format or extractor, row).
+    algorithm's name). `evidence`: by (name of the format or extractor, row); `evidence_bytes` counts it while it grows.
     """
 
     name: str
@@ -89,6 +95,7 @@ class LayerScan:
     kept: dict[int, bytes | NotKept] = field(default_factory=dict)
     digests: dict[int, dict[str, str]] = field(default_factory=dict)
     evidence: dict[tuple[str, int], bytes | NotKept] = field(default_factory=dict)
+    evidence_bytes: int = field(default=0, compare=False)
 
 
 def scan_layer(  # noqa: PLR0913 - what is asked of a layer
@@ -111,11 +118,15 @@ def scan_layer(  # noqa: PLR0913 - what is asked of a layer
     """
     scan = LayerScan(name=blob.name)
     what = f"layer {blob.name}"
-    with _Pipeline(blob.stream, what, limits, progress) as pipeline:
+    with _Pipeline(blob.stream, what, limits, progress) as pipeline, ExitStack() as stack:
         window = Window(pipeline.chunks())
-        _walk(scan, window, what, formats, extractors, keep, digests, limits)
+        sieves = {form.name: stack.enter_context(_sieve(form)) for form in extractors if form.extract_sieve}
+        _walk(scan, window, what, formats, extractors, keep, digests, limits, sieves)
         while window.skip(_CHUNK):
             pass
+        for name, sieve in sieves.items():
+            for row, found in sieve.found():
+                _note(scan, name, row, found, limits)
     scan.compression = pipeline.compression
     scan.compressed_bytes, scan.unpacked_bytes = pipeline.stored_bytes, pipeline.unpacked_bytes
     scan.diff_id = f"sha256:{pipeline.unpacked_hash.hexdigest()}"
@@ -134,6 +145,7 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
     globs: Sequence[str],
     digests: Sequence[str],
     limits: Limits,
+    sieves: Mapping[str, Sieve[bytes | NotKept | None]],
 ) -> None:
     extractors: list[Format | Extractor] = [*(form for form in formats if form.extract), *others]
     kept_globs = [*globs, *(glob for form in formats for glob in form.globs)]
@@ -145,7 +157,8 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
         for magic in magics
     }
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
-    kept_bytes = evidence_bytes = 0
+    kept_bytes = 0
+    searched_bytes = limits.searched_bytes if sieves else -1
     for member in members(window, what):
         row = len(paths)
         if row >= limits.entries:
@@ -180,26 +193,28 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
         wanted = asking(path)
         if head in by_magic:
             wanted = wanted.union(by_magic[head])
-        if not wanted:
+        is_text = (
+            member.stored <= searched_bytes
+            and head != _ELF
+            and b"\0" not in window.peek(min(member.stored, _LOOKED_AT))
+        )
+        if not wanted and not is_text:
             if digests and not member.is_sparse:
                 scan.digests[row] = _hashed(_pieces(window, member.stored), digests)
             continue
         is_kept = _KEEP in wanted
-        limit = max(limits.kept_file_bytes * is_kept, limits.examined_bytes * (len(wanted) > is_kept))
+        examined_bytes = limits.examined_bytes * (len(wanted) > is_kept)
+        limit = max(limits.kept_file_bytes * is_kept, examined_bytes, searched_bytes * is_text)
         content = _contents(window, member, limit, what)
         if digests and not member.is_sparse:
             pieces = [content] if isinstance(content, bytes) else _pieces(window, member.stored)
             scan.digests[row] = _hashed(pieces, digests)
         for form in (form for form in extractors if form.name in wanted):
             found = content if isinstance(content, NotKept) else _extract(form, path, content)
-            if isinstance(found, bytes):
-                evidence_bytes += len(found)
-                if evidence_bytes > limits.kept_bytes:
-                    found = NotKept(
-                        f"what was taken out of the layer's files is larger than {limits.kept_bytes:,} bytes (limit `kept_bytes`)"
-                    )
-            if found is not None:
-                scan.evidence[form.name, row] = found
+            _note(scan, form.name, row, found, limits)
+        if is_text and isinstance(content, bytes):
+            for sieve in sieves.values():
+                sieve.add(row, path, content)
         if is_kept:
             if isinstance(content, bytes) and kept_bytes + len(content) > limits.kept_bytes:
                 content = NotKept(
@@ -244,6 +259,22 @@ def _extract(form: Format | Extractor, path: str, content: bytes) -> bytes | Not
         return form.extract(path, content)
     except AuditError as error:
         return NotKept(str(error))
+
+
+def _note(scan: LayerScan, name: str, row: int, found: bytes | NotKept | None, limits: Limits) -> None:
+    """Keep what was taken out of a file, unless all of that becomes too large."""
+    if found is None:
+        return
+    scan.evidence_bytes += len(found) if isinstance(found, bytes) else 0
+    if scan.evidence_bytes > limits.kept_bytes:
+        why = f"what was taken out of the layer's files is larger than {limits.kept_bytes:,} bytes (limit `kept_bytes`)"
+        found = NotKept(why)
+    scan.evidence[name, row] = found
+
+
+def _sieve(form: Extractor) -> Sieve[bytes | NotKept | None]:
+    assert form.extract_sieve is not None  # noqa: S101 - chosen by that above; mypy cannot see it
+    return Sieve(form.extract_sieve, partial(_extract, form))
 
 
 class _Pipeline:

@@ -21,6 +21,31 @@ Publisher = Literal["bitnami", "melange", "docker", "python"]
 Agreement = Literal["both", "other_version", "document_only", "databases_only"]
 BinaryKind = Literal["executable", "shared_library", "object", "core", "debug", "other"]
 Relro = Literal["none", "partial", "full"]
+SurfaceCategory = Literal[
+    "shells",
+    "package managers",
+    "interpreters",
+    "compilers and linkers",
+    "debuggers",
+    "network clients",
+    "network servers",
+    "remote administration",
+    "privilege tools",
+    "setuid files",
+    "setgid files",
+    "file capabilities",
+    "world-writable paths",
+    "unnamed owners",
+    "login users",
+    "empty passwords",
+    "listening ports",
+    "volumes",
+    "private keys",
+    "secrets",
+    "kernel modules",
+    "cron jobs",
+    "service units",
+]
 Category = Literal[
     "caches",
     "bytecode",
@@ -411,6 +436,37 @@ class SbomClaim(Row):
     purl: str | None
     found_version: str | None
     database_path: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceItem(Row):
+    """One row a thing that an attacker would find, by category; a file once, under the path to which its links lead.
+
+    `status` `unknown`: what of this category is there cannot be told, and `detail` says why; all other rows are `found`.
+    `name`: what the thing is called. `path` is missing for what is no file. `item_count`: how many files or entries a row stands
+    for; more than one where a folder stands for what lies below it, or where a file holds several secrets of a kind.
+
+    Programs (`shells`, `package managers`, `interpreters`, `compilers and linkers`, `debuggers`, `network clients`,
+    `network servers`, `remote administration`, `privilege tools`): executable files of known names, and a busybox once for each
+    category of which it holds an applet; `detail` tells the links that lead there. `package managers` say whether their database
+    is there and whether the image's user may write to it. `setuid files`, `setgid files`, `file capabilities`: regular files with
+    these. `world-writable paths`: files, and folders without the sticky bit, that everybody may write to; `unnamed owners`: paths
+    whose user or group id has no name in the image; of both only the topmost. `login users`: those whose shell starts a session;
+    `empty passwords`: those who need none. `listening ports`, `volumes`: what the configuration declares. `private keys`,
+    `secrets`: found by the rules of `audit_lib.evidence.secret_rules`; what is secret of them is never told. `kernel modules`,
+    `cron jobs`, `service units`: files where the kernel, cron and the usual supervisors look for them.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "category", "path", "name")
+
+    image: str
+    category: SurfaceCategory
+    path: str | None
+    package: str | None
+    detail: str | None
+    name: str
+    item_count: int
+    status: Literal["found", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

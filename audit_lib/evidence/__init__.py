@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_lib.evidence import binaries
+from audit_lib.evidence import accounts, applets, binaries, secrets
 from audit_lib.formats.base import Extractor
 
-EXTRACTORS: tuple[Extractor, ...] = (binaries.EXTRACTOR,)
+EXTRACTORS: tuple[Extractor, ...] = (accounts.EXTRACTOR, applets.EXTRACTOR, binaries.EXTRACTOR, secrets.EXTRACTOR)

@@ -98,12 +98,17 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extractor:
-    """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s."""
+    """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s.
+
+    `extract_sieve`: a regular expression (RE2's) over bytes: each text of at most `Limits.searched_bytes` in which it is found
+    is handed over too.
+    """
 
     name: str
     extract: Callable[[str, bytes], bytes | None]
     extract_globs: tuple[str, ...] = ()
     extract_magic: bytes | None = None
+    extract_sieve: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,50 @@
+"""What an attacker would find in an image, told from its tables: programs, rights, accounts, secrets, services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from audit_lib.links import Links
+from audit_lib.surface.accounts import accounts
+from audit_lib.surface.facts import Group, Item, Secret, Seen, User
+from audit_lib.surface.permissions import permissions
+from audit_lib.surface.places import declared, places, secrets
+from audit_lib.surface.programs import programs
+from audit_lib.tables import SurfaceItem, make_table
+
+__all__ = ["Group", "Secret", "Seen", "User", "surface_table"]
+
+
+def surface_table(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen, *, label: str) -> pd.DataFrame:
+    """Return one row a thing that an attacker would find (schema `SurfaceItem`).
+
+    `files`, `databases`: the image's tables; `seen`: what was seen beside them. `label` names the image.
+    """
+    owned = files[files["package"].notna()]
+    packages = dict(zip(owned["path"], owned["package"], strict=True))
+    rows = [
+        SurfaceItem(
+            image=label,
+            category=item.category,
+            path=item.path,
+            package=packages.get(item.path or ""),
+            detail=item.detail,
+            name=item.name,
+            item_count=item.item_count,
+            status=item.status,
+        )
+        for item in _items(files, databases, seen)
+    ]
+    return make_table(SurfaceItem, rows)
+
+
+def _items(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen) -> Iterator[Item]:
+    links = Links(files)
+    yield from programs(files, databases, links, seen)
+    yield from permissions(files, seen)
+    yield from accounts(links, seen)
+    yield from declared(seen)
+    yield from places(files, links)
+    yield from secrets(seen)

@@ -1,0 +1,75 @@
+"""What lies where the kernel, cron, supervisors and the image's configuration look for it; keys and secrets."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from audit_lib.links import Links
+from audit_lib.surface.facts import Item, Secret, Seen
+from audit_lib.tables import SurfaceCategory
+
+# crontab(5) of Debian, cronie and BusyBox; systemd.unit(5), init.d of System V and OpenRC, runit, s6, supervisord; modprobe(8)
+_PLACES: Mapping[SurfaceCategory, str] = {
+    "cron jobs": r"/etc/(?:crontab|anacrontab|cron\.(?:d|hourly|daily|weekly|monthly|yearly)/[^/.][^/]*"
+    r"|crontabs/[^/]+|periodic/[^/]+/[^/]+)|/var/spool/cron/(?:crontabs/|tabs/)?[^/]+",
+    "service units": r"/(?:etc|usr/lib|lib|run|usr/local/lib)/systemd/(?:system|user)/(?:[^/]+\.(?:wants|requires|d)/)?"
+    r"[^/]+\.(?:service|socket|timer|path|mount|automount)"
+    r"|/etc/(?:init\.d|rc\.d/init\.d)/(?!README|skeleton|functions)[^/]+|/etc/init/[^/]+\.conf"
+    r"|/etc/(?:service|sv|services\.d)/[^/]+/run|/etc/s6-overlay/s6-rc\.d/[^/]+/(?:run|up)"
+    r"|/etc/supervisor(?:d\.conf|/supervisord\.conf|/conf\.d/[^/]+|d/[^/]+)",
+    "kernel modules": r"/(?:usr/)?lib/modules/.+\.ko(?:\.gz|\.xz|\.zst)?",
+    # PKCS #12, Java and BouncyCastle key stores, KeePass: containers of keys that are not looked into
+    "private keys": r".*\.(?:p12|pfx|pkcs12|jks|jceks|bks|keystore|kdbx)",
+}
+_ANYWHERE = re.compile("|".join(f"(?P<p{number}>{place})" for number, place in enumerate(_PLACES.values())))
+
+
+def places(files: pd.DataFrame, links: Links) -> Iterator[Item]:
+    """Yield the files in known places; a link counts as the file to which it leads, none that leads to no file."""
+    found: dict[tuple[SurfaceCategory, str], set[str]] = {}
+    categories, regular = list(_PLACES), set(files.loc[files["kind"] == "file", "path"])
+    rows = files.loc[files["kind"].isin(["file", "hardlink", "symlink"]), ["path", "kind"]].to_numpy().tolist()
+    for path, kind in rows:
+        match = _ANYWHERE.fullmatch(path)
+        real = (path if kind == "file" else links.real(path)) if match else None
+        if match and match.lastgroup and real is not None and real in regular:
+            found.setdefault((categories[int(match.lastgroup[1:])], real), set()).add(path)
+    for (category, path), names in sorted(found.items()):
+        others = sorted(names - {path})
+        said = ["a key store, not looked into"] if category == "private keys" else []
+        said += [f"also {', '.join(others)}"] if others else []
+        yield Item(category, path, posixpath.basename(path), "; ".join(said) or None)
+
+
+def declared(seen: Seen) -> Iterator[Item]:
+    """Yield the ports and volumes that the configuration declares (OCI image-spec, config.md)."""
+    for port in sorted(_keys(seen.config.get("ExposedPorts"))):
+        yield Item("listening ports", None, port, "EXPOSE")
+    for volume in sorted(_keys(seen.config.get("Volumes"))):
+        yield Item("volumes", volume, volume, "VOLUME")
+
+
+def secrets(seen: Seen) -> Iterator[Item]:
+    """Yield keys and secrets, those of a rule in a file or a text of the configuration together; what is shown is redacted."""
+    groups: dict[tuple[SurfaceCategory, str, str, str], list[Secret]] = {}
+    for secret in seen.secrets:
+        category: SurfaceCategory = "private keys" if secret.is_key else "secrets"
+        groups.setdefault(
+            (category, secret.path or "", secret.where if not secret.path else "", secret.rule), []
+        ).append(secret)
+    for (category, path, where, rule), several in sorted(groups.items()):
+        said = [f"{one.where}: {one.shown}" if path else one.shown for one in several[:_SHOWN]]
+        more = [f"and {len(several) - _SHOWN:,} more"] if len(several) > _SHOWN else []
+        name = rule if path else f"{where}: {rule}"
+        yield Item(category, path or None, name, "; ".join([*said, *more]), len(several))
+
+
+_SHOWN = 3
+
+
+def _keys(value: object) -> list[str]:
+    return [str(key) for key in value] if isinstance(value, dict | list) else []

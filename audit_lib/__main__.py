@@ -426,6 +426,7 @@ def _finish(gaps: tuple[str, ...], is_damaged: bool, *, quiet: bool) -> None:
 
 def _overview(found: Audit) -> str:
     packages = found.packages[["format", "name", "version", "file_bytes", "first_layer"]]
+    attached = found.referrers[["kind", "predicate_type", "media_type", "artifact_bytes", "found_by", "digest"]]
     return "\n\n".join(
         [
             repr(show_facts(found.image.drop(columns="reference"), by="image")),
@@ -442,6 +443,7 @@ def _overview(found: Audit) -> str:
             ),
             "Largest packages\n"
             + repr(show(packages.sort_values(["file_bytes", "name"], ascending=[False, True]), rows=15)),
+            *(["Attached in the registry (listed, not checked)\n" + repr(show(attached))] if len(attached) else []),
         ]
     )
 

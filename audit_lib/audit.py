@@ -441,10 +441,12 @@ def _instructions(layers: pd.DataFrame) -> list[str | None]:
 
 
 def _layers_table(rootfs: Rootfs, facts: Facts, scans: Sequence[LayerScan], label: str) -> pd.DataFrame:
-    history = [
-        step for step in facts.config.get("history") or [] if isinstance(step, dict) and not step.get("empty_layer")
-    ]
-    instructions = [step.get("created_by") for step in history] if len(history) == len(scans) else [None] * len(scans)
+    stated = facts.config.get("history")
+    steps = stated if isinstance(stated, list) else []
+    history = [step for step in steps if isinstance(step, dict) and not step.get("empty_layer")]
+    instructions = (
+        [_string(step.get("created_by")) for step in history] if len(history) == len(scans) else [None] * len(scans)
+    )
     reclaimable = rootfs.reclaimable_bytes()
     return make_table(
         Layer,

@@ -35,7 +35,7 @@ class Platform(NamedTuple):
         >>> parse_platform("linux/arm64").fits("linux", "arm64", "v8")
         True
         """
-        return (self.os, self.architecture) == (os, architecture) and self.variant in {None, variant}
+        return (self.os, self.architecture) == (os, architecture) and self.variant in (None, variant)
 
 
 def parse_platform(text: str | None) -> Platform:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, TCPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -171,10 +172,13 @@ def make_certificates(folder: Path) -> Certificates:
 
 @contextmanager
 def served(
-    handler: type[BaseHTTPRequestHandler], tls: Certificates | None = None, **facts: Any
-) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+    handler: type[BaseRequestHandler],
+    tls: Certificates | None = None,
+    kind: type[TCPServer] = ThreadingHTTPServer,
+    **facts: Any,
+) -> Iterator[tuple[str, Any]]:
     """Run a small server of a test's own and yield (host with port, server); `facts` become its attributes."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server: Any = kind(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.block_on_close = False
     for name, value in facts.items():
@@ -182,6 +186,9 @@ def served(
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls.server, tls.server_key)
+        # Whoever has a certificate may show it.
+        context.load_verify_locations(tls.authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -169,6 +169,16 @@ def test_a_layer_that_is_known_is_not_asked_for(plain: Registry):
     assert plain.fetched(since=before) == [image.facts().config_digest]
 
 
+@pytest.mark.usefixtures("pushed")
+def test_with_all_layers_remembered_manifest_and_config_are_asked_for_and_no_layer(plain: Registry, tmp_path: Path):
+    reference = f"registry:{plain.host}/team/app:1"
+    first = audit(reference, store=tmp_path / "store")
+    before = len(plain.requests())
+    second = audit(reference, store=tmp_path / "store")
+    assert plain.fetched(since=before) == [first.image.loc[0, "config_digest"]]
+    assert_same_tables(first, second)
+
+
 @pytest.mark.parametrize("where", ["registry", "oci-dir", "oci-archive"])
 def test_layers_may_be_read_at_the_same_time(where: str, plain: Registry, tmp_path: Path):
     layers = [{f"{number}": random.Random(number).randbytes(300_000)} for number in range(6)]
@@ -357,6 +367,38 @@ def test_a_registry_that_wants_a_client_certificate_gets_it(
         (folder / "me.key").write_bytes(certificates.client_key.read_bytes())
         with open_image(reference) as image:
             assert image.facts().manifest_digest == pushed
+
+
+class Sends(BaseHTTPRequestHandler):
+    """Sends on to `server.to`, or serves `server.document`; `server.shown` are the certificates that it was shown."""
+
+    def do_GET(self) -> None:
+        self.server.shown.append(self.connection.getpeercert())  # type: ignore[attr-defined]
+        target = self.server.to  # type: ignore[attr-defined]
+        self.send_response(307 if target else 404)
+        self.send_header("Content-Length", "0")
+        if target:
+            self.send_header("Location", target + self.path)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that the standard library gives it
+        """Keep quiet."""
+
+
+def test_a_client_certificate_is_not_shown_to_the_host_that_one_is_sent_on_to(
+    certificates: Certificates, own_home: Path
+):
+    with (
+        served(Sends, certificates, to=None, shown=[]) as (other, second),
+        served(Sends, certificates, to=f"https://{other}", shown=[]) as (host, first),
+    ):
+        folder = trust(own_home, host, certificates)
+        (folder / "me.cert").write_bytes(certificates.client.read_bytes())
+        (folder / "me.key").write_bytes(certificates.client_key.read_bytes())
+        with pytest.raises(UnknownImageError, match="has no team/app 1"):
+            open_image(f"registry:{host}/team/app:1")
+        assert {bool(shown) for shown in first.shown} == {True}
+        assert {bool(shown) for shown in second.shown} == {False}
 
 
 @pytest.fixture

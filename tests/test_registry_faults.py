@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import random
+import socketserver
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit_lib import audit, tags
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, SourceError, UnknownImageError
@@ -226,6 +229,8 @@ def test_500_is_asked_again_and_in_the_end_an_error(between):
 def test_wrong_bytes_are_an_error_that_names_both_digests(between, what: str):
     def changed(handler: Between, _: int) -> bool:
         status, headers, body = handler.upstream()
+        if what == "manifest by digest":  # where the registry's own word would betray it first
+            del headers["Docker-Content-Digest"]
         handler.answer(status, headers, body[:-40] + bytes([body[-40] ^ 1]) + body[-39:])
         return True
 
@@ -473,6 +478,27 @@ def test_a_challenge_that_cannot_be_met_is_an_error(between, challenge: str | No
     assert said in str(error.value)
 
 
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_registry_that_hides_what_it_has_from_strangers_is_logged_in_to(between, status: int, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def hiding(handler: Between, _: int) -> bool:
+        if handler.headers.get("Authorization") == "Basic bWU6c2VjcmV0":
+            return False
+        if handler.path == "/v2/":
+            return handler.say(401, WWW_Authenticate='Basic realm="test"')
+        return handler.say(status)
+
+    between.fault = hiding
+    with pytest.raises(AuditError, match=f"{status} "):
+        open_image(between.reference)
+    assert len(between.seen) == 2
+    host = between.reference.removeprefix("registry:").partition("/")[0]
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker" / "config.json").write_text(json.dumps({"auths": {host: {"auth": "bWU6c2VjcmV0"}}}))
+    assert_right(between)
+
+
 @pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\nb"}', b"\xff" * 10])
 def test_a_token_server_that_gives_no_token_is_an_error(between, answer: bytes, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -571,6 +597,58 @@ def test_a_list_of_tags_that_is_none_is_an_error(between, link: str, listed: obj
         tags(between.reference.removesuffix(":1"))
     assert said in str(error.value)
     assert str(error.value).isprintable()
+
+
+class Anything(socketserver.BaseRequestHandler):
+    """Answers every request with the bytes that its server holds."""
+
+    def handle(self) -> None:
+        try:
+            self.request.recv(65536)
+            self.request.sendall(self.server.says)
+        except OSError:
+            pass
+
+
+ANSWERS = st.binary(max_size=300) | st.builds(
+    lambda status, headers, body: b"HTTP/1.1 " + status + b"\r\n" + b"\r\n".join(headers) + b"\r\n\r\n" + body,
+    st.sampled_from([b"200 OK", b"206 Partial", b"302 Found", b"401 No", b"416 Range", b"429 Slow", b"999 x", b"0", b"\xff"]),
+    st.lists(
+        st.builds(
+            lambda name, value: name + b": " + value,
+            st.sampled_from(
+                [b"Content-Length", b"Location", b"WWW-Authenticate", b"Retry-After", b"Transfer-Encoding", b"Content-Type",
+                 b"Content-Range", b"Docker-Content-Digest", b"Content-Encoding", b"Link", b"Set-Cookie"]
+            ),
+            st.sampled_from([b"", b"0", b"-1", b"9" * 5000, b"http://[::1", b"Bearer realm=http://[", b"chunked", b"gzip",
+                             b"application/json", b"bytes 0-1/2", b"sha256:" + b"0" * 64, b"<http://[>; rel=next", b"\xe4"])
+            | st.binary(max_size=20).map(lambda text: text.replace(b"\r", b"").replace(b"\n", b"")),
+        ),
+        max_size=4,
+    ),
+    st.sampled_from([b"", b"{}", b"[]", b'{"layers": []}', b'{"manifests": {}}', b"5\r\n{}", b"\x1f\x8b"]) | st.binary(max_size=50),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ANSWERS)
+def test_any_bytes_as_an_answer_give_the_error(anything, answer: bytes):
+    host, server = anything
+    server.says = answer
+    for call in (open_image, tags):
+        with pytest.raises(AuditError) as error:
+            call(f"registry:{host}/team/app")
+        assert str(error.value).startswith(f"registry:{host}/team/app")
+
+
+@pytest.fixture(scope="module")
+def anything() -> Iterator[tuple[str, Any]]:
+    """Return a server that answers with any bytes, asked once for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "PATIENCE", replace(QUICK, attempts=1, connect_attempts=1, answer=1, stall=0.2))
+        with served(Anything, kind=socketserver.ThreadingTCPServer) as (host, server):
+            patch.setenv(PLAIN_HTTP, host)
+            yield host, server
 
 
 def test_an_offline_machine_does_not_hang_on_a_bare_name(tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def parse_attached(document: Mapping[str, Any], listed: Listed) -> list[Referrer
                 predicate_type=predicate,
                 media_type=media_type,
                 digest=entry["digest"],
-                artifact_bytes=_size(entry),
+                artifact_bytes=entry.get("size"),
             )
         )
     return rows
@@ -137,8 +137,3 @@ def _artifact_type(document: Mapping[str, Any]) -> str | None:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _size(entry: Mapping[str, Any]) -> int | None:
-    size = entry.get("size")
-    return size if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else None

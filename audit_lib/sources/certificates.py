@@ -15,14 +15,15 @@ import requests
 
 from audit_lib.errors import SourceError
 
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 SYSTEM_FOLDERS = (Path("/etc/containers/certs.d"), Path("/etc/docker/certs.d"))
 
 
 def context_for(host: str, *, registry: str) -> ssl.SSLContext:
     """Return how `host` is spoken to by TLS. Raises `SourceError` that names a certificate that cannot be used.
 
-    Trusted are the authorities of the system (or those that `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`, `SSL_CERT_FILE` or
-    `SSL_CERT_DIR` name in their place), and those in the folders of this host and of the registry that sent here: a
+    Trusted are the authorities of the system (or those that `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` and `SSL_CERT_FILE` name in
+    their place; `SSL_CERT_DIR` is OpenSSL's own), and those in the folders of this host and of the registry that sent here: a
     company's registry and its token server have one authority. A client certificate is shown to the host of its folder only.
     """
     context = _trusting()
@@ -40,14 +41,13 @@ def advice(host: str) -> str:
 
 def _trusting() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle:
+    named = [os.environ[name] for name in _BUNDLES if os.environ.get(name)]
+    # SSL_CERT_FILE too is read by name: OpenSSL says nothing of a file that is not there.
+    for bundle in named:
         _load_authorities(context, Path(bundle))
+    if named:
         return context
     context.load_default_certs()
-    if os.environ.get("SSL_CERT_FILE"):
-        # Read once more by name: OpenSSL says nothing of a file that is not there.
-        _load_authorities(context, Path(os.environ["SSL_CERT_FILE"]))
     where = ssl.get_default_verify_paths()
     if where.cafile is None and where.capath is None:
         # A machine without a store of its own, such as a slim container: the one that requests brings.

@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from docker.auth import AuthConfig, load_config
-from docker.errors import DockerException
-
 from audit_lib.errors import SourceError
 
 # Enough for any such file; one that is larger is something else.
@@ -48,6 +45,8 @@ def read_credentials(host: str, repository: str) -> Credentials | None:
         config = _read(path)
         if config is None:
             continue
+        from docker.errors import DockerException  # noqa: PLC0415 - 0.15 s and 20 MiB, for those who have logged in
+
         try:
             found = _in(config, host, repository, path)
         except (DockerException, ValueError, TypeError, AttributeError, KeyError, OSError) as error:
@@ -88,6 +87,8 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 def _in(config: dict[str, Any], host: str, repository: str, path: Path) -> Credentials | None:
     """Return the credentials that one file has for a repository, the longest name first."""
+    from docker.auth import AuthConfig, load_config  # noqa: PLC0415 - as above
+
     entries = {key: config[key] for key in ("auths", "credsStore", "credHelpers") if config.get(key)}
     auths = entries.get("auths") or {}
     names = [f"{host}/{repository}"]

@@ -9,10 +9,12 @@ import datetime as dt
 import http.client
 import json
 import queue
+import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -33,6 +35,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 # What passes by itself: too slow a request, too many, a server or one behind it that is not well (RFC 9110, 15.5.9, 15.6).
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_USUAL_PORTS = {"https": ":443", "http": ":80"}
 _CHUNK = 256 * 1024
 
 
@@ -65,9 +68,25 @@ LITTLE_PATIENCE = Patience(attempts=2, connect_attempts=1, connect=4, answer=8, 
 
 
 def origin_of(url: str) -> tuple[str, str]:
-    """Return (scheme, host with port): what credentials belong to."""
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
+    """Return (scheme, host, with its port where that is not the usual one): what credentials belong to. Both "" for no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    host = parts.netloc.rpartition("@")[2].lower()
+    return parts.scheme, host.removesuffix(_USUAL_PORTS.get(parts.scheme, ""))
+
+
+def joined(base: str, location: str) -> str:
+    """Return the URL that `location`, as an answer of `base` has it, leads to, without a name and password of its own.
+
+    Those would be sent by requests. Raises `SourceError` for what is no URL.
+    """
+    try:
+        parts = urlsplit(urljoin(base, location))
+    except ValueError as error:
+        raise SourceError(f"{origin_of(base)[1]}: sends on to {location[:90]!r}, which is no address") from error
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2].lower()))
 
 
 class Answer:
@@ -88,7 +107,8 @@ class Answer:
             started = time.monotonic()
             try:
                 part = self._raw.read1(min(missing, _CHUNK), decode_content=False)
-            except (BaseHTTPError, http.client.HTTPException, OSError, ValueError) as error:
+            # The last two: the connection was closed under the reader, by whoever has no more use for it.
+            except (BaseHTTPError, http.client.HTTPException, OSError, ValueError, AttributeError) as error:
                 self._problem = error
                 break
             if not part:
@@ -112,6 +132,11 @@ class Answer:
         finally:
             self.close()
         return b"".join(parts)
+
+    def drain(self) -> None:
+        """Pass over a body that nobody wants; the connection goes on to be used where it is short."""
+        with suppress(InterruptedTransferError):
+            self.document(_CHUNK)
 
     def close(self) -> None:
         """Give the connection up, where the body was not read to its end."""
@@ -190,10 +215,10 @@ class Client:
             answer = self._sent(method, url, sent, form)
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                 return answer
-            answer.close()
+            answer.drain()
             if form is not None:
                 raise SourceError(f"{origin[1]}: sends credentials on to another address, which is not followed")
-            url = _without_user(urljoin(url, answer.headers["Location"]))
+            url = joined(url, answer.headers["Location"])
         raise SourceError(f"{origin[1]}: more than {_MAX_REDIRECTS} redirects, the last to {origin_of(url)[1]}")
 
     def _sent(self, method: str, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> Answer:
@@ -202,9 +227,7 @@ class Client:
             raise SourceError(
                 f"{self._registry}: sends to {scheme}://{host}, and only https is spoken; {_plain_http_advice(host)}"
             )
-        session = self._idle.pop() if self._idle else _session()
-        if scheme == "https" and f"https://{host}/" not in session.adapters:
-            session.mount(f"https://{host}/", _Adapter(self._context(host)))
+        session = self._session_for(f"{scheme}://{urlsplit(url).netloc}/")
 
         def done(whole: bool) -> None:  # noqa: FBT001 - a callback
             if whole and not self._is_closed:
@@ -229,7 +252,7 @@ class Client:
             answer = _within(self.patience.answer, send, f"{host}: no answer within {self.patience.answer:g} seconds")
         except requests.exceptions.SSLError as error:
             session.close()
-            problem = _tls_problem(host, root_cause(error))
+            problem = _tls_problem(host, re.sub(r" \(_ssl\.c:\d+\)", "", root_cause(error)))
             if problem is None:
                 raise InterruptedTransferError(f"{host}: the connection was cut in the TLS handshake") from error
             raise SourceError(problem) from error
@@ -238,6 +261,17 @@ class Client:
             raise InterruptedTransferError(f"{host}: {_connection_problem(error)}") from error
         self._has_connected = True
         return answer
+
+    def _session_for(self, place: str) -> requests.Session:
+        """Return a session that nobody else uses, with the certificates for this host."""
+        try:
+            session = self._idle.pop()
+        except IndexError:
+            session = _session()
+        scheme, host = origin_of(place)
+        if scheme == "https" and place not in session.adapters:
+            session.mount(place, _Adapter(self._context(host)))
+        return session
 
     def _context(self, host: str) -> Any:
         if host not in self._contexts:
@@ -273,17 +307,11 @@ def retry_after(text: str | None) -> float | None:
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     return max((moment - dt.datetime.now(dt.UTC)).total_seconds(), 0.0)
-
-
-def _without_user(url: str) -> str:
-    """Return a URL without a name and password of its own, which requests would send."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 class _Adapter(HTTPAdapter):

@@ -24,6 +24,7 @@ _MAX_BYTES = 1024 * 1024
 _OK = 200
 # What a token server has to take for granted where it does not say how long a token holds ("Token Response Fields").
 _USUAL_SECONDS = 60.0
+_MOST_SECONDS = 24 * 60 * 60
 # A token is not used to the end: the request has to arrive, and clocks differ.
 _MARGIN = 0.9
 # What stands between commas that are not within quotes.
@@ -156,4 +157,6 @@ def _token_in(data: bytes, host: str) -> tuple[str, float]:
     if not isinstance(token, str) or not token.isascii() or not token.isprintable():
         raise SourceError(f"{host}: answers with no token; expected a JSON object with token or access_token")
     seconds = said.get("expires_in")
-    return token, float(seconds) if isinstance(seconds, int) and seconds > 0 else _USUAL_SECONDS
+    if not isinstance(seconds, int) or seconds <= 0:
+        return token, _USUAL_SECONDS
+    return token, float(min(seconds, _MOST_SECONDS))

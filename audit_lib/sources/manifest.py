@@ -101,6 +101,9 @@ def descriptor(value: object, what: str) -> Mapping[str, Any]:
     digest = value.get("digest")
     if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
         raise ImageFormatError(f"{what}: expected a digest sha256:<64 hex digits>, found {str(digest)[:90]!r}")
+    size = value.get("size", 0)
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ImageFormatError(f"{what}: expected size to be a number of bytes, found {str(size)[:60]!r}")
     return value
 
 
@@ -204,7 +207,7 @@ def facts_of(
                 diff_id=diff_id,
                 digest=layer["digest"],
                 media_type=layer.get("mediaType"),
-                compressed_bytes=layer["size"] if isinstance(layer.get("size"), int) else None,
+                compressed_bytes=layer.get("size"),
             )
             for layer, diff_id in zip(layers, diff_ids, strict=True)
         ),

@@ -66,7 +66,7 @@ def parse_name(text: str, what: str) -> Name:
 
 def is_plain(host: str) -> bool:
     """Tell whether a host was named as one to speak plain http to."""
-    return host in {part.strip() for part in os.environ.get(PLAIN_HTTP, "").split(",")}
+    return host.lower() in {part.strip().lower() for part in os.environ.get(PLAIN_HTTP, "").split(",")}
 
 
 def is_tag(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from audit_lib.errors import AuditError, SourceError, UnknownImageError
+from audit_lib.errors import AuditError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import manifest
 from audit_lib.sources.base import Blob, Facts, Remembered
 from audit_lib.sources.http import LITTLE_PATIENCE, PATIENCE, Client, Patience
@@ -136,6 +136,9 @@ def _naming(reference: str) -> Iterator[None]:
     """Put the reference before what a registry's host is the beginning of."""
     try:
         yield
-    except (SourceError, UnknownImageError) as error:
-        kind = SourceError if isinstance(error, SourceError) else UnknownImageError
-        raise error if str(error).startswith(reference) else kind(f"{reference}: {error}") from error
+    except (SourceError, UnknownImageError, ImageFormatError) as error:
+        kind = type(error)
+        # A DigestError, which holds both digests, names the image already.
+        if str(error).startswith(reference) or kind not in {SourceError, UnknownImageError, ImageFormatError}:
+            raise
+        raise kind(f"{reference}: {error}") from error

@@ -6,14 +6,14 @@ Source: OCI distribution-spec 1.1, "Pull", "Content Discovery".
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urljoin
 
 from audit_lib.errors import DigestError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import manifest
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES
-from audit_lib.sources.http import Answer, Client, InterruptedTransferError, origin_of, said_by
+from audit_lib.sources.http import Answer, Client, InterruptedTransferError, joined, origin_of, said_by
 from audit_lib.sources.login import Login
 from audit_lib.sources.names import Name, is_plain, is_tag
 from audit_lib.sources.transfer import Transfer
@@ -42,6 +42,8 @@ class Repository:
     def __init__(self, name: Name, client: Client) -> None:
         self.name, self.client = name, client
         self._login = Login(name, client)
+        self._lock = threading.Lock()
+        self._has_introduced = False
         scheme = "http" if is_plain(name.api_host) else "https"
         self._base = f"{scheme}://{name.api_host}/v2/{name.repository}"
 
@@ -65,7 +67,7 @@ class Repository:
     def has_manifest(self, tag: str) -> bool:
         """Tell whether a tag is there; asked by HEAD, which registries do not count as a pull."""
         answer = self._ask(f"{self._base}/manifests/{tag}", {"Accept": _ACCEPT}, method="HEAD")
-        answer.close()
+        answer.drain()
         if answer.status not in {_OK, _NOT_FOUND}:
             raise SourceError(f"{self.name.host}: {self.name.repository} {tag}: {said_by(answer)}")
         return answer.status == _OK
@@ -91,7 +93,10 @@ class Repository:
             if answer.status == _NOT_FOUND:
                 raise UnknownImageError(f"{self.name.host} has no {self.name.repository}: {said_by(answer, data)}")
             self._expect_ok(answer, data, what)
-            tags = manifest.parse_document(data, f"{self.name.host}: {what}").get("tags") or []
+            document = manifest.parse_document(data, f"{self.name.host}: {what}")
+            tags = document.get("tags", "(nothing)")
+            if tags is None:  # a repository whose last tag was deleted
+                continue
             if not isinstance(tags, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in tags):
                 raise ImageFormatError(f"{self.name.host}: {what}: expected a list of tags, found {str(tags)[:90]!r}")
             yield from tags
@@ -122,7 +127,7 @@ class Repository:
             following = _NEXT.search(answer.headers.get("Link", ""))
             if following is None:
                 return
-            url = urljoin(url, following[1])
+            url = joined(url, following[1])
             if origin_of(url) != origin_of(self._base):
                 raise SourceError(f"{self.name.host}: {what} go on at {origin_of(url)[1]}, which is another host")
         raise SourceError(f"{self.name.host}: {what} have no end; given up after {len(seen):,} pages")
@@ -143,9 +148,14 @@ class Repository:
         for _ in range(_LOGINS):
             sent = self._login.header()
             answer = self.client.ask(url, {**headers, "Authorization": sent} if sent else headers, method=method)
+            if sent is None and answer.status in {_FORBIDDEN, _NOT_FOUND} and self._is_for_the_known():
+                answer.drain()
+                continue
             if answer.status != _UNAUTHORIZED:
+                # Who is shown something once need not say who they are.
+                self._has_introduced = self._has_introduced or answer.status == _OK
                 return answer
-            answer.close()
+            answer.drain()
             if origin_of(answer.url) != origin_of(url):
                 raise SourceError(
                     f"{self.name.host}: sent on to {origin_of(answer.url)[1]}, which refuses with {said_by(answer)}"
@@ -154,6 +164,26 @@ class Repository:
         raise SourceError(
             f"{self.name.host}: {self._login.refusal()}: no access to {self.name.repository}, or there is none"
         )
+
+    def _is_for_the_known(self) -> bool:
+        """Tell whether a registry that hides from strangers what it has (403, 404) asks who they are, and log in there; once.
+
+        Docker begins with that question (distribution-spec, "Determining Support").
+        """
+        with self._lock:
+            if self._has_introduced:
+                return self._login.header() is not None
+            self._has_introduced = True
+            url = self._base.removesuffix(self.name.repository)
+            answer = self.client.ask(url, {})
+            answer.drain()
+            if answer.status != _UNAUTHORIZED or origin_of(answer.url) != origin_of(url):
+                return False
+            try:
+                self._login.meet(answer.headers.get("WWW-Authenticate"), None)
+            except SourceError:
+                return False  # nobody to log in as: what was answered stands
+            return True
 
     def _expect_ok(self, answer: Answer, data: bytes, what: str) -> None:
         if answer.status != _OK:

@@ -13,7 +13,8 @@ from audit_lib.errors import ImageFormatError, SourceError
 from audit_lib.sources.http import Answer, Client, InterruptedTransferError, said_by
 
 _OK, _PARTIAL, _NOT_THAT_RANGE = 200, 206, 416
-_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)")
+_LENGTH = re.compile(r"\d{1,19}")
 _CHUNK = 1024 * 1024
 # So much has to come between two interruptions for the count of them to begin anew.
 _PROGRESS = 1024 * 1024
@@ -137,5 +138,5 @@ class Transfer:
 
 def _check_length(answer: Answer, expected: int | None) -> None:
     length = answer.headers.get("Content-Length", "")
-    if expected is not None and length.isdecimal() and int(length) != expected:
+    if expected is not None and _LENGTH.fullmatch(length) and int(length) != expected:
         raise InterruptedTransferError(f"announces {int(length):,} bytes, by the manifest it is {expected:,}")

@@ -18,6 +18,22 @@ BLOCK = 512
 # A pax or GNU long-name header is held in memory; Linux takes no path above 4,096 bytes, extended
 # attributes no value above 64 KiB, so this is generous for what a real file can need.
 MAX_EXTENSION_BYTES = 1024 * 1024
+# The pax records that are read. Others are not kept: there may be a hundred thousand, and global ones hold for all that follows.
+_READ = frozenset(
+    {
+        "path",
+        "linkpath",
+        "size",
+        "uid",
+        "gid",
+        "GNU.sparse.name",
+        "GNU.sparse.realsize",
+        "GNU.sparse.size",
+        "SCHILY.xattr.security.capability",
+    }
+)
+# A hole costs nothing to claim: eight tebibytes are more than any that is meant, and a million such files still add up in 64 bits.
+_MAX_SPARSE = 2**43
 _ZERO = bytes(BLOCK)
 # Links, devices, folders and pipes have no contents, whatever the size field of their header says.
 _HEADER_ONLY = frozenset("123456")
@@ -100,7 +116,7 @@ class Member(NamedTuple):
 
     `size` is what the file is long, `stored` what the archive holds of it (less for a sparse file).
     `owner` is (permission bits, uid, gid). What is stored of a sparse file are its map and its pieces. `pax` holds the
-    pax records, None where there are none.
+    pax records that are read here, None where there are none.
     """
 
     name: str
@@ -171,6 +187,8 @@ def members(window: Window, what: str) -> Iterator[Member]:  # noqa: C901, PLR09
             is_sparse = True
             name = known.get("GNU.sparse.name", name)
             size = _decimal(known, "GNU.sparse.realsize", at, what, _decimal(known, "GNU.sparse.size", at, what))
+        if size > _MAX_SPARSE and is_sparse:
+            raise LimitError(f"{what}: {name!r} (header at byte {at}) claims {size:,} bytes, limit {_MAX_SPARSE:,}")
         if kind not in _HEADER_ONLY:
             # Before ustar a folder was a file whose name ends in a slash; unknown flags are read as files (POSIX).
             kind = "5" if kind == "\0" and name.endswith("/") else "0"
@@ -241,7 +259,7 @@ def _decimal(known: dict[str, str], key: str, at: int, what: str, default: int =
     text = known.get(key)
     if text is None:
         return default
-    if not text.isdecimal() or len(text) > 20:  # noqa: PLR2004 - 2**64 has 20 digits
+    if not text.isdecimal() or len(text) > 18:  # noqa: PLR2004 - 2**63 has 19 digits
         raise ImageFormatError(f"{what}: pax header before byte {at}: {key} is {text[:40]!r}, expected a whole number")
     return int(text)
 
@@ -269,9 +287,9 @@ def _extension(window: Window, size: int, at: int, what: str) -> bytes:
 
 
 def _records(payload: bytes, at: int, what: str) -> dict[str, str]:
-    r"""Return pax records, each `"%d %s=%s\n"` with its own length in front.
+    r"""Return those pax records that are read here, each `"%d %s=%s\n"` with its own length in front.
 
-    >>> _records(b"20 path=some/thing\n\n"[:19].replace(b"20", b"19"), 0, "x")
+    >>> _records(b"20 path=some/thing\n\n"[:19].replace(b"20", b"19") + b"12 comment=\n", 0, "x")
     {'path': 'some/thing'}
     """
     found: dict[str, str] = {}
@@ -286,8 +304,9 @@ def _records(payload: bytes, at: int, what: str) -> dict[str, str]:
                 f"{what}: pax header at byte {at}: expected 'length key=value', found {payload[position : position + 30]!r}"
             )
         key = payload[space + 1 : equals].decode("utf-8", "surrogateescape")
-        # Binary values (security.capability) survive the decoding: surrogateescape is undone byte for byte.
-        found[key] = payload[equals + 1 : end - 1].decode("utf-8", "surrogateescape")
+        if key in _READ:
+            # Binary values (security.capability) survive the decoding: surrogateescape is undone byte for byte.
+            found[key] = payload[equals + 1 : end - 1].decode("utf-8", "surrogateescape")
         position = end
     return found
 

@@ -134,6 +134,15 @@ def test_global_pax_headers_hold_for_all_that_follow():
     assert [row[4] for row in walked(out.getvalue())] == [1234]
 
 
+def test_pax_headers_that_nothing_reads_take_no_memory():
+    comments = {f"comment.{number}": "" for number in range(20_000)}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT, pax_headers=comments) as archive:
+        archive.addfile(tarfile.TarInfo("one"))
+    (found,) = members(Window(chunked(out.getvalue())), "test")
+    assert found.pax is None
+
+
 def test_capabilities_survive_byte_for_byte():
     raw = bytes(range(200, 220))
     window = Window(chunked(layer_tar({"f": capable(b"x", raw)})))
@@ -164,6 +173,11 @@ def test_an_archive_may_end_without_end_blocks():
         (layer_tar({"y" * 200: "1"})[:600], "truncated: extension header at byte 0"),
         (layer_tar({"x": file("1", pax={"size": "-3"})}), "size is '-3', expected a whole number"),
         (layer_tar({"x": file("1", pax={"path": "a\0b"})}), "a name with a NUL byte"),
+        (layer_tar({"x": file("1", pax={"uid": "9" * 19})}), "uid is '9999999999999999999', expected a whole number"),
+        (
+            layer_tar({"x": file("1", pax={"GNU.sparse.realsize": str(2**43 + 1)})}),
+            "'x' (header at byte 1024) claims 8,796,093,022,209 bytes, limit 8,796,093,022,208",
+        ),
     ],
 )
 def test_what_is_no_tar_is_one_clear_error(data: bytes, said: str):

@@ -356,7 +356,7 @@ def _docker_facts(archive: _Indexed | _Streamed, choice: str | None, platform: s
 def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, Any]:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ImageFormatError(f"{what}: manifest.json: expected a list of images")
-    tags = {id(entry): [tag for tag in entry.get("RepoTags") or [] if isinstance(tag, str)] for entry in entries}
+    tags = {id(entry): _tags(entry) for entry in entries}
     picked = [entry for entry in entries if choice is None or choice in tags[id(entry)]]
     if len(picked) == 1 or (choice is not None and picked):
         return dict(picked[0])
@@ -365,6 +365,11 @@ def _docker_entry(entries: Any, choice: str | None, what: str) -> Mapping[str, A
     raise UnknownImageError(
         f"{what}: {asked}; it has {held}" + ("; pick one with docker-archive:PATH:NAME:TAG" if entries else "")
     )
+
+
+def _tags(entry: Mapping[str, Any]) -> list[str]:
+    stated = entry.get("RepoTags")
+    return [tag for tag in stated if isinstance(tag, str)] if isinstance(stated, list) else []
 
 
 def _oci_facts(archive: _Indexed | _Streamed, choice: str | None, platform: str | None, what: str) -> Facts:

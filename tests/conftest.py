@@ -14,11 +14,15 @@ from typing import NoReturn, TypeVar
 
 import docker
 import docker.errors
+import hypothesis
 import pytest
 
 from tests import real_images, registries
 
 REQUIRED = os.environ.get("AUDIT_TEST_ENGINES") == "required"
+# How long an example takes says more of what else the machine does than of the code.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
 # Importing and saving an image of 833 MB takes an engine longer than the client's usual minute.
 ENGINE_SECONDS = 600
 

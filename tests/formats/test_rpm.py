@@ -388,7 +388,7 @@ def test_the_known_packages_of_a_red_hat_image_and_of_rpms_own_tests(shared_data
         assert [headers[row[0]].text(tag) for tag in (rpms.LICENSE, rpms.VENDOR)[: len(row) - 7]] == row[7:9]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300) | st.text(alphabet="a-1.\t\n0(none)", max_size=200).map(str.encode))
 def test_any_bytes_are_packages_or_damage(data: bytes):
     for place in (SQLITE, NDB, BDB, MANIFEST_1, MANIFEST_2):
@@ -398,7 +398,7 @@ def test_any_bytes_are_packages_or_damage(data: bytes):
             assert "\n" not in str(error)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.text(max_size=4).filter(lambda text: "\0" not in text), max_size=3),
     st.lists(st.text(max_size=4).filter(lambda text: "\0" not in text), max_size=3),

@@ -309,7 +309,7 @@ def test_no_bit_of_what_a_package_brought_can_be_changed_unnoticed():
 
 
 @pytest.mark.parametrize("parse", [rpmsqlite.parse, rpmndb.parse, rpmbdb.parse])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=700))
 def test_any_bytes_are_headers_or_damage(parse: Parse, data: bytes):
     for start in (b"", b"RpmP\0\0\0\0", b"SQLite format 3\0", bytes(12) + b"\x61\x15\x06\0\x09\0\0\0\0\2\0\0"):
@@ -319,7 +319,7 @@ def test_any_bytes_are_headers_or_damage(parse: Parse, data: bytes):
 changes = st.lists(st.tuples(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=8)), min_size=1, max_size=6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(changes)
 def test_a_database_with_some_bytes_changed_gives_headers_or_damage(hashes, changed: list[tuple[int, bytes]]):
     headers_or_damage(rpmsqlite.parse, with_changes(SOME_SQLITE, changed))
@@ -334,14 +334,14 @@ def log(tmp_path_factory) -> Files:
     return Files(data=data, wal=wal)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(changes)
 def test_a_log_with_some_bytes_changed_gives_a_database_or_damage(log, changed: list[tuple[int, bytes]]):
     with contextlib.suppress(DamagedDatabaseError):
         headers_or_damage(rpmsqlite.parse, sqlitewal.replayed(log["data"], with_changes(log["wal"], changed), "wal"))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), changes)
 def test_a_header_with_some_bytes_changed_is_one_or_damage(data: bytes, changed: list[tuple[int, bytes]]):
     for blob in (data, with_changes(UNSIGNED, changed)):

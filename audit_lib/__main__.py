@@ -35,7 +35,7 @@ _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
 AUDIT_TABLES = tuple(TABLES)
-COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes")
+COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes", "finding_changes")
 _ALL = "all"
 _FORMATS = ("table", "csv", "json", "parquet")
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")

@@ -7,7 +7,7 @@ import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,9 @@ from audit_lib import cpe, distribution, licenses, sizes, stated
 from audit_lib.alterations import ALGORITHMS, alterations
 from audit_lib.capabilities import capability_text
 from audit_lib.claims import claim_notes, claims_tables, unread_documents
-from audit_lib.errors import SbomError
+from audit_lib.clock import now_utc, parse_day
+from audit_lib.compliance import Policy, findings_of, read_policy
+from audit_lib.errors import AuditError, SbomError
 from audit_lib.evidence import binaries
 from audit_lib.evidence.configuration import cleaned
 from audit_lib.formats import FORMATS
@@ -38,6 +40,7 @@ from audit_lib.tables import (
     Binary,
     Database,
     File,
+    Finding,
     Image,
     Layer,
     Package,
@@ -67,9 +70,11 @@ TABLES: Mapping[str, type[Row]] = {
     "sbom_documents": SbomDocument,
     "sbom_claims": SbomClaim,
     "surface": SurfaceItem,
+    "findings": Finding,
 }
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
+_DAY = len("2026-01-31")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +87,7 @@ class Audit:
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
-    attached to the image is not known, where its registry was asked.
+    attached to the image is not known, where its registry was asked. `policy`, `today_utc`: what `findings` are judged by.
     """
 
     image: pd.DataFrame
@@ -101,6 +106,13 @@ class Audit:
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     referrers_problem: str | None = None
+    policy: Policy = field(default_factory=read_policy)
+    today_utc: str = field(default_factory=lambda: now_utc()[:_DAY])
+
+    @property
+    def findings(self) -> pd.DataFrame:
+        """What each check of `policy` says of the image as of `today_utc` (schema `Finding`), made when it is asked for."""
+        return findings_of(self, self.policy, self.today_utc)
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
@@ -168,6 +180,8 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     store: Store | str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
     check_files: bool = False,
+    policy: Policy | str | os.PathLike[str] | None = None,
+    today_utc: str | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
@@ -175,15 +189,19 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     `platform` (`linux/arm64`) picks from an index, default this machine's. `store` is where scans of layers are kept, so that a
     layer is read once: a folder, an fsspec URL or a `Store`; default AUDIT_STORE, else the user's cache folder; "none" keeps
     nothing. `limits` bound what an image may ask for. `check_files` hashes every file and compares it with what its package
-    states (see `altered_files`); that takes about as long again. `progress` is called with (layer, stored bytes just read).
+    states (see `altered_files`); that takes about as long again. `policy` (a file, or what `compliance.read_policy` returns;
+    default the default policy) and `today_utc` (a day such as 2026-01-31; default the day of the run, for a sample one that stays)
+    are what `findings` are judged by. `progress` is called with (layer, stored bytes just read).
 
     Raises `AuditError` where there is no such image, where it is not what its format says, or where a digest is wrong.
     A package database that cannot be read is not an error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
+    policy = policy if isinstance(policy, Policy) else read_policy(policy)
+    today = _today(today_utc)
     document = stated.find_document(reference)
     if document is not None:
-        return _from_document(document, reference, platform, limits)
+        return replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
     read = read_layers(
         reference,
         platform=platform,
@@ -193,7 +211,18 @@ def audit(  # noqa: PLR0913 - what is asked of an image
         progress=progress,
     )
     inventory = Inventory(read.scans, limits)
-    return _tables(inventory, read.facts, read.scans, reference, read.source, check_files=check_files)
+    made = _tables(inventory, read.facts, read.scans, reference, read.source, check_files=check_files)
+    if today_utc is None and read.source == sample.SCHEME:
+        today = sample.AS_OF
+    return replace(made, policy=policy, today_utc=today)
+
+
+def _today(stated_utc: str | None) -> str:
+    """Return the day that ages are judged by; raise `AuditError` where what is stated is no day."""
+    day = parse_day(now_utc() if stated_utc is None else stated_utc)
+    if day is None:
+        raise AuditError(f"today_utc: expected a day such as 2026-01-31, found {stated_utc!r}")
+    return day.isoformat()
 
 
 def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
@@ -203,12 +232,14 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
     if platform is not None and architecture not in {None, parse_platform(platform).architecture}:
         raise SbomError(f"{reference}: expected an SBOM of {platform}, found one of {architecture}")
     databases = stated.databases_table(document, path, reference)
-    known = {
+    known: dict[str, Any] = {
         "image": stated.image_table(document, databases, reference),
         "databases": databases,
         "packages": stated.packages_table(document, path, reference),
     }
-    unknown = {name: make_table(row, []) for name, row in TABLES.items() if name not in known}
+    unknown: dict[str, Any] = {
+        name: make_table(row, []) for name, row in TABLES.items() if name not in {*known, "findings"}
+    }
     notes = tuple(stated.notes(document, reference))
     return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown), referrers_problem=None)
 

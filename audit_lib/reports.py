@@ -14,6 +14,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from audit_lib.clock import now_utc
 from audit_lib.errors import AuditError, TableError
 from audit_lib.execution import ExecutionError, execute_notebook
 from audit_lib.exports import provenance
@@ -72,7 +73,7 @@ def run_report(
     source = find_notebook(notebook)
     document = prepare_notebook(_read_notebook(source))
     known = read_parameters(document)
-    run = _Run(source, known, fit_values(known, parameters, notebook=source.stem), provenance.now_utc())
+    run = _Run(source, known, fit_values(known, parameters, notebook=source.stem), now_utc())
     writers = _writers(formats)
     target = Path(output_dir).absolute()
     _check_target(target, run)
@@ -230,7 +231,7 @@ def _facts(run: _Run, folder: Path, *, error: str | None = None) -> dict[str, An
         "python": platform.python_version(),
         "libraries": provenance.libraries(),
         "started_utc": run.started,
-        "finished_utc": provenance.now_utc(),
+        "finished_utc": now_utc(),
     }
 
 

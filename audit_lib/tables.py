@@ -46,6 +46,8 @@ SurfaceCategory = Literal[
     "cron jobs",
     "service units",
 ]
+FindingStatus = Literal["pass", "fail", "manual", "not_assessable", "waived"]
+Severity = Literal["critical", "high", "medium", "low"]
 Category = Literal[
     "caches",
     "bytecode",
@@ -467,6 +469,99 @@ class SurfaceItem(Row):
     name: str
     item_count: int
     status: Literal["found", "unknown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding(Row):
+    """One row a check: what it says of the image.
+
+    `status`: `pass`, `fail`, `manual` (only a person can tell: `reason` says what to look at), `not_assessable` (an image cannot
+    tell, or not this one: `reason` says why; it is never a pass), `waived` (it would be one of the three before, and the policy
+    accepts it: by `waiver_owner`, for `waiver_reason`, until the end of the day `waiver_until_utc`). The three are filled too where
+    a waiver has expired, which makes the check fail, and where one is not needed, since the check passes. `severity` is the
+    policy's. `evidence`: what was found, no secret in full. `locations`: the first paths meant, as JSON. `controls`: the controls
+    it speaks to, such as "CIS Docker 4.1", joined by "; ". `is_gate_failed`: whether the policy's gate fails by this row.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "check_id")
+
+    image: str
+    check_id: str
+    status: FindingStatus
+    severity: Severity
+    evidence: str | None
+    waiver_owner: str | None
+    waiver_until_utc: str | None
+    title: str
+    reason: str | None
+    remedy: str
+    controls: str | None
+    locations: str | None
+    waiver_reason: str | None
+    is_gate_failed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control(Row):
+    """One row a control of a framework and a check that speaks to it.
+
+    `title` is the framework's own, shortened. `basis`: why the check is evidence for it; a check that passes is evidence, not proof
+    that a control is met. `source`: where id and title were looked up. `framework_name`: its full name and version.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("framework", "control_id", "check_id")
+
+    framework: str
+    control_id: str
+    check_id: str
+    title: str
+    basis: str
+    source: str
+    framework_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlStatus(Row):
+    """One row a control: the worst that the checks which speak to it say of an image (fail, not_assessable, manual, waived, pass).
+
+    `checks`: each of them with its status, joined by "; ".
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("framework", "control_id")
+
+    framework: str
+    control_id: str
+    title: str
+    status: FindingStatus
+    checks: str
+    basis: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameworkCount(Row):
+    """One row a framework and status: how many of its controls have it, 0 included."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("framework", "status")
+
+    framework: str
+    status: FindingStatus
+    control_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindingChange(Row):
+    """One row a check made of both images; `changed` where its status differs, `added` or `removed` where one policy lacks it."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("check_id",)
+
+    check_id: str
+    change: Change
+    status_full: FindingStatus | None
+    status_minimal: FindingStatus | None
+    severity: Severity
+    title: str
+    evidence_full: str | None
+    evidence_minimal: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

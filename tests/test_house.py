@@ -151,6 +151,7 @@ SEAMS = {
             "seen",
             "surface",
             "vulnerabilities*",
+            "clock",
             "compliance*",
         ),
         ("pandas",),
@@ -164,18 +165,22 @@ SEAMS = {
     "compare.*": Seam((*_TABLES, "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),
     "vulnerabilities.*": Seam((*_TABLES, "vulnerabilities.*"), ("pandas", "pyarrow", "univers", "packageurl")),
+    "clock": Seam(("errors",)),
+    "marked": Seam(("errors",), ("yaml",)),
+    "settings": Seam(("errors", "marked", "units")),
     "compliance": Seam((*_TABLES, "compliance.*"), ("pandas",)),
-    "compliance.*": Seam((*_TABLES, "compliance.*"), ("pandas",)),
+    "compliance.licenses": Seam((), ("license_expression",)),
+    "compliance.*": Seam((*_TABLES, "clock", "marked", "settings", "compliance.*"), ("pandas",)),
     "charts": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "charts.*": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "exports": Seam(("errors", "tables", "units", "exports.*"), _ANY),
-    "exports.sbom": Seam(("exports.provenance", "sboms.columns"), _ANY),
+    "exports.sbom": Seam(("clock", "exports.provenance", "sboms.columns"), _ANY),
     "exports.cyclonedx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
     "exports.spdx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
-    "exports.*": Seam(("errors", "tables", "units", "exports", "exports.*"), _ANY),
+    "exports.*": Seam(("clock", "errors", "tables", "units", "exports", "exports.*"), _ANY),
     "execution": Seam(("errors", "parameters"), ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill")),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
-    "reports": Seam(("errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
+    "reports": Seam(("clock", "errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
     "fleet": Seam(_ANY, _ANY),
     "commands": Seam(),
@@ -196,7 +201,7 @@ CONDA_NAMES = {
     "lief": "py-lief",
     "matplotlib": "matplotlib-base",
 }
-IMPORT_NAMES = {"cyclonedx": "cyclonedx-python-lib", "packageurl": "packageurl-python"}
+IMPORT_NAMES = {"cyclonedx": "cyclonedx-python-lib", "packageurl": "packageurl-python", "yaml": "pyyaml"}
 
 
 def modules() -> dict[str, Path]:

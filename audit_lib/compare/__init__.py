@@ -8,6 +8,7 @@ from functools import cached_property
 import pandas as pd
 
 from audit_lib.compare.files import compare_categories, compare_files, compare_layers
+from audit_lib.compare.findings import compare_findings
 from audit_lib.compare.gaps import gaps_of
 from audit_lib.compare.packages import compare_packages
 from audit_lib.compare.sides import Audited, fact, has_files, has_layers
@@ -66,6 +67,11 @@ class Comparison:
     def file_changes(self) -> pd.DataFrame:
         """One row a path on either side, directories left out (schema `FileChange`): see `compare_files`."""
         return compare_files(self.full, self.minimal)
+
+    @cached_property
+    def finding_changes(self) -> pd.DataFrame:
+        """One row a check (schema `FindingChange`): see `compare_findings`."""
+        return compare_findings(self.full, self.minimal)
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of `file_changes` or `layer_sizes`, or that there are none, say something of both images."""

@@ -34,6 +34,10 @@ class Audited(Protocol):
     def packages(self) -> pd.DataFrame:
         """Schema `Package`."""
 
+    @property
+    def findings(self) -> pd.DataFrame:
+        """Schema `Finding`."""
+
 
 def fact(side: Audited, name: str) -> Any:
     """Return a column of the image's row, None where it is missing."""

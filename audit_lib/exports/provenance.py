@@ -1,16 +1,12 @@
-"""What a report was made with, and when: version, commit, libraries, time."""
+"""What a report was made with: version, commit, libraries."""
 
 from __future__ import annotations
 
-import datetime as dt
 import importlib.metadata
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
-
-from audit_lib.errors import AuditError
 
 DISTRIBUTION = "audit-lib"
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -45,18 +41,6 @@ def libraries() -> dict[str, str]:
         return {}
     names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in required if "extra ==" not in line}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
-
-
-def now_utc() -> str:
-    """Return the time as ISO text ending in Z; SOURCE_DATE_EPOCH, where it is set, is that time."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is None:
-        moment = dt.datetime.now(dt.UTC)
-    elif re.fullmatch(r"\d{1,11}", epoch):
-        moment = dt.datetime.fromtimestamp(int(epoch), dt.UTC)
-    else:
-        raise AuditError(f"SOURCE_DATE_EPOCH: expected seconds since 1970, found {epoch!r}")
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _output(git: str, *words: str) -> str | None:

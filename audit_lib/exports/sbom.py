@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from audit_lib.clock import now_utc
 from audit_lib.exports import provenance
 from audit_lib.sboms.columns import NUMBERS, TEXTS
 
@@ -109,7 +110,7 @@ def created(found: Audited) -> dt.datetime | None:
     The clock is not asked: the same image gives the same bytes.
     """
     if "SOURCE_DATE_EPOCH" in os.environ:
-        return dt.datetime.fromisoformat(provenance.now_utc())
+        return dt.datetime.fromisoformat(now_utc())
     stated = image_facts(found).get("created_utc")
     return None if stated is None else dt.datetime.fromisoformat(stated)
 

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from audit_lib.errors import UnknownImageError
 
+SCHEME = "sample"
+# Ages of a sample are judged by this day, so that examples stay as they are printed.
+AS_OF = "2025-02-01"
 _FOLDER = Path(__file__).parent.parent / "samples"
 NAMES = ("full", "minimal")
 NOTE = (

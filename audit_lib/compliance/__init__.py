@@ -1,0 +1,23 @@
+"""What an auditor asks of an image: checks over its tables, a policy, waivers, and the controls that they speak to."""
+
+from __future__ import annotations
+
+from audit_lib.compliance.checks import CHECKS
+from audit_lib.compliance.controls import controls
+from audit_lib.compliance.findings import findings_of
+from audit_lib.compliance.policy import Policy, parse_policy, read_policy
+from audit_lib.compliance.review import control_statuses, framework_counts, sign_off, verdict, waivers
+
+__all__ = [
+    "CHECKS",
+    "Policy",
+    "control_statuses",
+    "controls",
+    "findings_of",
+    "framework_counts",
+    "parse_policy",
+    "read_policy",
+    "sign_off",
+    "verdict",
+    "waivers",
+]

@@ -1,0 +1,84 @@
+"""What is known of an image before it is judged: a check never passes for want of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from audit_lib.compliance.base import Judged, counted, fact, named
+from audit_lib.compliance.instructions import is_told
+
+
+def unknown(found: Judged, need: str) -> str | None:
+    """Return why nothing of what a check needs is known (a table, `config` or `history`); None where something is."""
+    if need in _UNKNOWN:
+        return _UNKNOWN[need](found)
+    return None if found.knows(need) else _cannot_tell(found, need)
+
+
+def gap(found: Judged, need: str) -> str | None:
+    """Return why what a check needs is known in part only, so that finding nothing proves nothing; None where all is known."""
+    return _GAPS[need](found) if need in _GAPS else None
+
+
+def _cannot_tell(found: Judged, need: str) -> str:
+    what = _SPOKEN.get(need, need.replace("_", " "))
+    if fact(found, "source") == "sbom":
+        return f"the image is known from an SBOM alone, which does not tell {what}"
+    return f"where the image was read from ({fact(found, 'source')}) does not tell {what}"
+
+
+def _unknown_packages(found: Judged) -> str | None:
+    if found.databases["status"].isin(["read", "damaged"]).any():
+        return None
+    return "no package database was found, so the packages are unknown"
+
+
+def _unknown_config(found: Judged) -> str | None:
+    return None if found.config else _cannot_tell(found, "config")
+
+
+def _unknown_history(found: Judged) -> str | None:
+    if not found.knows("layers"):
+        return _cannot_tell(found, "history")
+    return None if _told(found) else "the image does not state what its layers were made by"
+
+
+def _damaged_packages(found: Judged) -> str | None:
+    damaged = found.databases[found.databases["status"] == "damaged"]
+    if damaged.empty:
+        return None
+    return f"{counted(len(damaged), 'package database')} cannot be read: {named(damaged['database_path'])}"
+
+
+def _untold_history(found: Judged) -> str | None:
+    untold = len(found.layers) - _told(found)
+    return f"of {untold:,} of {counted(len(found.layers), 'layer')} it is not known what made them" if untold else None
+
+
+def _told(found: Judged) -> int:
+    return sum(map(is_told, found.layers["created_by"].tolist()))
+
+
+def _unread_binaries(found: Judged) -> str | None:
+    unread = int((found.binaries["status"] != "read").sum())
+    return f"{unread:,} of {counted(len(found.binaries), 'ELF file')} could not be read" if unread else None
+
+
+_SPOKEN = {
+    "config": "its configuration",
+    "history": "how it was built",
+    "referrers": "what is attached to it",
+    "binaries": "its ELF files",
+    "surface": "what its files are",
+}
+_UNKNOWN: Mapping[str, Callable[[Judged], str | None]] = {
+    "packages": _unknown_packages,
+    "config": _unknown_config,
+    "history": _unknown_history,
+}
+_GAPS: Mapping[str, Callable[[Judged], str | None]] = {
+    "packages": _damaged_packages,
+    "removed_packages": _damaged_packages,
+    "history": _untold_history,
+    "binaries": _unread_binaries,
+}

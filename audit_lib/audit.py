@@ -20,7 +20,7 @@ from audit_lib.claims import claim_notes, claims_tables, unread_documents
 from audit_lib.clock import now_utc, parse_day
 from audit_lib.compliance import Policy, findings_of, read_policy
 from audit_lib.errors import AuditError, SbomError
-from audit_lib.evidence import binaries
+from audit_lib.evidence import binaries, secrets
 from audit_lib.evidence.configuration import cleaned
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
@@ -265,13 +265,13 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         image=image,
         layers=layers,
         files=files,
-        databases=databases,
-        packages=packages,
+        databases=_hidden(databases),
+        packages=_hidden(packages),
         removed_packages=removed_packages,
         altered_files=altered_files,
         binaries=_binaries_table(ownership, label),
         referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
-        sbom_documents=sbom_documents,
+        sbom_documents=_hidden(sbom_documents),
         sbom_claims=sbom_claims,
         surface=surface_table(files, databases, seen, label=label),
         config=facts.config,
@@ -282,6 +282,13 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         unknown=frozenset({"referrers"} if facts.referrers is None else ()),
         referrers_problem=facts.referrers_problem,
     )
+
+
+def _hidden(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose details hold no secret: they quote what stands in files, an address with a password in it too."""
+    said = {text: secrets.hidden(text) for text in table["detail"].dropna().unique()}
+    changed = {text: shown for text, shown in said.items() if text != shown}
+    return table.assign(detail=table["detail"].replace(changed)) if changed else table
 
 
 def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> Iterator[str]:

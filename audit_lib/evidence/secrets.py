@@ -22,7 +22,7 @@ from audit_lib.formats.base import Extractor
 NAME = "secrets"
 MARK = "[redacted]"
 # Texts come from strangers: a word that stands everywhere is tried so often and no more.
-_MAX_TRIES, _MAX_FOUND = 1000, 20
+_MAX_TRIES, _MAX_FOUND = 1000, 100
 _LONGEST_NAME = 60
 # Files in which a value needs no quotes to be one.
 _SETTINGS_FILE = re.compile(
@@ -81,15 +81,23 @@ def setting(name: str, value: str) -> list[Secret]:
 def redacted(text: str, secrets: Sequence[Secret]) -> str:
     """Return a text with `[redacted]` in place of the secrets that were found in it.
 
-    >>> command = "|1 NPM_TOKEN=s3cr3t-t0ken /bin/sh -c npm ci"
-    >>> redacted(command, find(command, "command"))
-    '|1 NPM_TOKEN=[redacted] /bin/sh -c npm ci'
+    >>> redacted("ENV A=hunter2", [Secret("password", 6, 13, "A")])
+    'ENV A=[redacted]'
     """
     pieces, done = [], 0
     for secret in secrets:
         pieces += [text[done : secret.start], MARK]
         done = secret.end
     return "".join(pieces) + text[done:]
+
+
+def hidden(text: str) -> str:
+    """Return a line that quotes what was read, without the secrets in it.
+
+    >>> hidden("built from git+https://anna:s3cr3t@git.corp/app")
+    'built from git+https://anna:[redacted]@git.corp/app'
+    """
+    return redacted(text, find(text, "command"))
 
 
 def _found(rule: Rule, text: str, searched: str, context: Context) -> Iterator[Secret]:

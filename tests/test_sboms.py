@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import lzma
 import sys
@@ -199,6 +200,19 @@ def test_spdx_in_tagged_lines_says_the_same_as_json():
     assert (found.subject, found.created) == ("SPDX document for Redis(R) 7.4.1", "2024-10-02T20:17:11.692Z")
 
 
+def test_an_sbom_in_an_attestation_is_unwrapped():
+    statement = {
+        "_type": "https://in-toto.io/Statement/v0.1",
+        "predicateType": "https://spdx.dev/Document",
+        "predicate": SPDX,
+    }
+    payload = base64.b64encode(json.dumps(statement).encode()).decode()
+    envelope = {"payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": []}
+    assert stated(read(statement)) == stated(read(envelope)) == stated(read({"SPDX": SPDX})) == stated(read(SPDX))
+    with pytest.raises(DamagedDatabaseError, match="/payload: not base64"):
+        read({**envelope, "payload": "%"})
+
+
 def test_syft_states_sources_sizes_and_the_image():
     found = read(SYFT)
     assert stated(found) == [("deb", "libcurl4", "7.88.1-10"), ("generic", "old", "1")]
@@ -215,7 +229,7 @@ def test_documents_of_syft_and_trivy_hold_what_these_count_themselves(name: str,
     assert found.image["package_count"].tolist() == [42]
     assert found.image["distro_id"].tolist() == ["debian"]
     by_audit = audit("sample:minimal").packages
-    key = ["format", "name", "version", "architecture"]
+    key = ["format", "name", "version", "architecture", "source_name", "source_version"]
     assert found.packages[key].fillna("").to_numpy().tolist() == by_audit[key].fillna("").to_numpy().tolist()
 
 
@@ -245,6 +259,35 @@ def test_an_image_known_from_an_sbom_alone_has_unknown_tables_not_empty_ones(tmp
     assert "unknown, not none: layers, files" in found.gaps[-1]
     assert found.headline.endswith("holds 2 packages by its SBOM; its files, layers and sizes are unknown.")
     assert not found.is_damaged
+
+
+def test_what_packages_were_built_from_is_counted_apart_from_them(tmp_path: Path):
+    (tmp_path / "x.json").write_text(json.dumps(SPDX))
+    found = audit(f"sbom:{tmp_path}/x.json")
+    assert found.packages[["format", "name"]].to_numpy().tolist() == [["apk", "curl"]]
+    assert found.databases["package_count"].tolist() == [1]
+    assert "images (1), sources that others were built from (2)" in found.notes[1]
+
+
+@pytest.mark.parametrize(
+    ("maker", "qualifiers", "source"),
+    [
+        ("syft", "&upstream=curl%407.88.1-9", ("curl", "7.88.1-9")),
+        ("syft", "&upstream=curl", ("curl", "7.88.1-10")),
+        ("syft", "", ("libcurl4", "7.88.1-10")),
+        ("someone", "", (None, None)),
+    ],
+)
+def test_a_source_package_is_stated_or_the_same_by_those_who_say_so(maker: str, qualifiers: str, source: tuple):
+    purl = f"pkg:deb/debian/libcurl4@7.88.1-10?arch=amd64{qualifiers}"
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "metadata": {"tools": {"components": [{"name": maker, "version": "1"}]}},
+        "components": [{"type": "library", "name": "libcurl4", "version": "7.88.1-10", "purl": purl}],
+    }
+    (found,) = read(document).packages
+    assert (found.source_name, found.source_version) == source
 
 
 def test_every_table_of_an_audit_has_its_row_class():

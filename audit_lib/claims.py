@@ -21,9 +21,9 @@ from audit_lib.sboms.places import PUBLISHERS, Name, Publisher
 from audit_lib.tables import Agreement, SbomClaim, SbomDocument, make_table
 
 # The largest in wheels are a megabyte; more than so many documents are not a publisher's but somebody's to keep us busy.
-_MAX_BYTES = 32 * 1024**2
+_MAX_BYTES = 16 * 1024**2
 _MAX_DOCUMENTS = 10_000
-_MAX_PACKAGES = 500_000
+_MAX_PACKAGES = 200_000
 _FEW = 3
 # Purl types that a publisher made up for what it builds: databases know such a program, if at all, by its version string.
 _OWN_TYPES = frozenset({"bitnami", "dhi"})

@@ -31,6 +31,8 @@ def find_document(reference: str) -> Path | None:
     if scheme is not None:
         return Path(name)
     try:
+        if not Path(reference).is_file():  # a pipe would be waited for
+            return None
         with Path(reference).open("rb") as file:
             head = file.read(_HEAD)
     except (OSError, ValueError):

@@ -210,7 +210,7 @@ def test_documents_and_packages_beyond_the_bounds_are_not_read_and_said_so(
     monkeypatch.setattr(claims, "_MAX_DOCUMENTS", 2)
     statuses = rows(audited(tmp_path, layer).sbom_documents, "document_path", "status", "detail")
     assert [row[1] for row in statuses] == ["read", "read", "damaged"]
-    assert statuses[2][2] == "this and the documents after it are not read: more than 2 documents or 500,000 packages"
+    assert statuses[2][2] == "this and the documents after it are not read: more than 2 documents or 200,000 packages"
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import lzma
+import os
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from audit_lib.audit import TABLES
 from audit_lib.errors import DamagedDatabaseError, SbomError
 from audit_lib.sboms import parse
 from audit_lib.sboms.base import Document
+from audit_lib.stated import find_document
 
 DOCUMENTS = Path(__file__).with_name("documents")
 LIMIT = 64 * 1024**2
@@ -409,6 +412,15 @@ def test_what_is_not_there_or_no_file_is_said_to_be(tmp_path: Path):
         audit(f"sbom:{tmp_path}")
     with pytest.raises(AuditError, match="nothing: cannot be read: No such file or directory"):
         audit(f"sbom:{tmp_path}/nothing")
+
+
+def test_a_pipe_is_read_when_it_is_called_an_sbom_and_not_waited_for_otherwise(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe")
+    assert find_document(str(tmp_path / "pipe")) is None
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=(json.dumps(CYCLONEDX),))
+    writer.start()
+    assert audit(f"sbom:{tmp_path}/pipe").packages["name"].tolist() == ["curl", "org.example/nested"]
+    writer.join()
 
 
 def test_another_platform_than_asked_for_is_refused(tmp_path: Path):

@@ -53,6 +53,10 @@ class Judged(Protocol):
         """Schema `Referrer`."""
 
     @property
+    def surface(self) -> pd.DataFrame:
+        """Schema `SurfaceItem`."""
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The image configuration as parsed JSON; empty where it is not known."""
 

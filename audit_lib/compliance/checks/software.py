@@ -21,25 +21,44 @@ from audit_lib.compliance.base import (
     passed,
     to_look_at,
 )
+from audit_lib.compliance.checks.surface import items_of
 from audit_lib.compliance.licenses import is_denied
 from audit_lib.units import format_share
 
 # A reader of a verdict needs to see each of a few, not hundreds.
 _SHOWN = 8
+# Of the categories of `surface`, those that are programs.
+TOOLS = (
+    "interpreters",
+    "compilers and linkers",
+    "debuggers",
+    "network clients",
+    "network servers",
+    "remote administration",
+    "privilege tools",
+)
 HARDENINGS = ("pie", "nx", "relro", "canary", "fortify")
 _DISTRIBUTION_FORMATS = frozenset({"deb", "apk", "rpm", "alpm", "opkg"})
 
 
 def unnecessary_packages(found: Judged, rules: Rules) -> Verdict:
-    """Fail where a package is installed that the policy's list `denied` names (a pattern of names)."""
+    """Fail where a package is installed that the policy's list `denied` names, or a program of its `categories` is there."""
     names = found.packages["name"]
     patterns = rules.options["denied"]
     denied = names[[any(fnmatchcase(name, pattern) for pattern in patterns) for name in names]]
+    tools, unknown = items_of(found, rules.options["categories"])
+    said = []
     if len(denied):
-        return failed(
-            f"{counted(len(denied), 'package')} of the policy's list: {named(sorted(set(denied)), few=_SHOWN)}"
-        )
-    return passed(f"none of {counted(len(names), 'package')} is on the policy's list")
+        said.append(f"{counted(len(denied), 'package')} of the policy's list: {named(sorted(set(denied)), few=_SHOWN)}")
+    for category, rows in tools.groupby("category"):
+        said.append(f"{len(rows):,} {category}: {named(rows['name'], few=_SHOWN)}")
+    if said:
+        return failed("; ".join(said), tools["path"].dropna())
+    if unknown is not None:
+        return not_assessable(unknown)
+    return passed(
+        f"none of {counted(len(names), 'package')} is on the policy's list, no program of its categories is there"
+    )
 
 
 def supported_distribution(found: Judged, rules: Rules) -> Verdict:
@@ -153,10 +172,10 @@ CHECKS = (
     Check(
         id="no-unnecessary-packages",
         title="No package is installed that the policy calls unnecessary",
-        needs=("packages",),
+        needs=("packages", "surface"),
         judge=unnecessary_packages,
         remedy="Leave the packages out, or build in a stage of its own and copy the result.",
-        options={"denied": "texts"},
+        options={"denied": "texts", "categories": TOOLS},
     ),
     Check(
         id="supported-distribution",

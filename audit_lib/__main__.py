@@ -27,7 +27,7 @@ from audit_lib.exports.show import show, show_facts
 from audit_lib.exports.tables import csv_of, json_of, parquet_of
 from audit_lib.scan import Limits
 from audit_lib.sources import SOURCES
-from audit_lib.sources.names import PLAIN_HTTP
+from audit_lib.sources.urls import PLAIN_HTTP
 from audit_lib.tags import tags
 
 _WRONG_INPUT = 2

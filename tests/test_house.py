@@ -34,7 +34,8 @@ class Seam(NamedTuple):
 
 
 _READING = ("errors", "reference", "sources.base", "tar")
-_OF_REGISTRIES = ("errors", "sources.base", "sources.http", "sources.manifest", "sources.names")
+_HTTP = ("errors", "sources.answers", "sources.urls")
+_OF_REGISTRIES = (*_HTTP, "sources.base", "sources.http", "sources.manifest", "sources.names")
 _SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
 _FACTS = (
     "capabilities",
@@ -63,12 +64,14 @@ SEAMS = {
     "sources.base": Seam(("errors", "reference")),
     "sources.manifest": Seam(("errors", "reference", "sources.base")),
     "sources.attached": Seam(("errors", "sources.base", "sources.manifest")),
+    "sources.urls": Seam(("errors",)),
     "sources.names": Seam(("errors",)),
     "sources.credentials": Seam(("errors",), ("docker",)),
     "sources.certificates": Seam(("errors",), ("requests",)),
-    "sources.http": Seam(("errors", "sources.base", "sources.certificates", "sources.names"), ("requests",)),
-    "sources.login": Seam(("errors", "sources.credentials", "sources.http", "sources.names")),
-    "sources.transfer": Seam(("errors", "sources.http")),
+    "sources.answers": Seam(("errors", "sources.base", "sources.urls"), ("requests",)),
+    "sources.http": Seam((*_HTTP, "sources.base", "sources.certificates"), ("requests",)),
+    "sources.login": Seam((*_HTTP, "sources.http", "sources.credentials", "sources.names")),
+    "sources.transfer": Seam((*_HTTP, "sources.http")),
     "sources.repository": Seam((*_OF_REGISTRIES, "sources.login", "sources.transfer")),
     "sources.referrers": Seam((*_OF_REGISTRIES, "sources.attached", "sources.repository")),
     "sources.registry": Seam((*_OF_REGISTRIES, "sources.repository", "sources.referrers", "sources.transfer")),

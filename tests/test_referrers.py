@@ -13,7 +13,7 @@ from audit_lib import __main__ as command
 from audit_lib import audit
 from audit_lib.sources import open_image, referrers, registry
 from audit_lib.sources.attached import Listed, kind_of, parse_attached
-from audit_lib.sources.names import PLAIN_HTTP
+from audit_lib.sources.urls import PLAIN_HTTP
 from tests.images import OCI_INDEX, OCI_MANIFEST, add_blob, add_image, add_to_index, oci_dir
 from tests.registries import Registry, push, put_blob, put_manifest, served
 from tests.test_registry_faults import QUICK, Between

@@ -24,8 +24,8 @@ from audit_lib import __main__ as command
 from audit_lib.errors import SourceError, UnknownImageError
 from audit_lib.sources import certificates as certificate_folders
 from audit_lib.sources import open_image, registry
-from audit_lib.sources.http import Patience
-from audit_lib.sources.names import PLAIN_HTTP
+from audit_lib.sources.answers import Patience
+from audit_lib.sources.urls import PLAIN_HTTP
 from tests import registries
 from tests.images import OCI_LAYER, add_blob, add_to_index, digest, layer_tar, oci_dir, oci_index
 from tests.registries import PASSWORD, USER, Certificates, Registry, push, served

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from audit_lib import audit, tags
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import open_image, registry
-from audit_lib.sources.http import Patience
-from audit_lib.sources.names import PLAIN_HTTP
+from audit_lib.sources.answers import Patience
+from audit_lib.sources.base import Facts
+from audit_lib.sources.urls import PLAIN_HTTP
 from tests import registries
 from tests.images import OCI_INDEX, OCI_MANIFEST, digest, layer_tar, oci_dir
 from tests.registries import Registry, Seen, push, served
@@ -633,12 +634,17 @@ ANSWERS = st.binary(max_size=300) | st.builds(
 )  # fmt: skip
 
 
+def facts_of(reference: str) -> Facts:
+    with open_image(reference) as image:
+        return image.facts()
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ANSWERS)
 def test_any_bytes_as_an_answer_give_the_error(anything, answer: bytes):
     host, server = anything
     server.says = answer
-    for call in (open_image, tags):
+    for call in (facts_of, tags):
         with pytest.raises(AuditError) as error:
             call(f"registry:{host}/team/app")
         assert str(error.value).startswith(f"registry:{host}/team/app")

@@ -6,20 +6,16 @@ Sources: RFC 9110 (redirects, Retry-After, ranges), RFC 6585 (429).
 from __future__ import annotations
 
 import datetime as dt
-import http.client
-import json
 import queue
 import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,134 +24,19 @@ from requests.utils import get_environ_proxies
 
 from audit_lib.errors import SourceError
 from audit_lib.sources import certificates
+from audit_lib.sources.answers import Answer, InterruptedTransferError, Patience, said_by
 from audit_lib.sources.base import root_cause
-from audit_lib.sources.names import PLAIN_HTTP, is_plain
+from audit_lib.sources.urls import PLAIN_HTTP, is_plain, joined, origin_of
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 # What passes by itself: too slow a request, too many, a server or one behind it that is not well (RFC 9110, 15.5.9, 15.6).
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
-_USUAL_PORTS = {"https": ":443", "http": ":80"}
-_CHUNK = 256 * 1024
-
-
-class InterruptedTransferError(SourceError):
-    """What was asked for did not come, or not whole; it may, when it is asked for again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long a registry is waited for, in seconds, and how often it is asked again.
-
-    `connect`: for a connection. `answer`: for all that comes before an answer's first line and headers, the look-up of the name
-    included. `stall`: for the next bytes of a body; as long as that, a body has to bring `slow_bytes` each second on average.
-    Between two tries `pause` is waited, doubled each time, or what the server asks for, up to `longest_pause`.
-    """
-
-    attempts: int = 5
-    connect_attempts: int = 3
-    connect: float = 10
-    answer: float = 60
-    stall: float = 30
-    slow_bytes: int = 1024
-    pause: float = 0.5
-    longest_pause: float = 60
 
 
 PATIENCE = Patience()
 # For a name that may not be meant for a registry at all, on a machine that may have no network.
 LITTLE_PATIENCE = Patience(attempts=2, connect_attempts=1, connect=4, answer=8, longest_pause=5)
-
-
-def origin_of(url: str) -> tuple[str, str]:
-    """Return (scheme, host, with its port where that is not the usual one): what credentials belong to. Both "" for no URL."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "", ""
-    host = parts.netloc.rpartition("@")[2].lower()
-    return parts.scheme, host.removesuffix(_USUAL_PORTS.get(parts.scheme, ""))
-
-
-def joined(base: str, location: str) -> str:
-    """Return the URL that `location`, as an answer of `base` has it, leads to, without a name and password of its own.
-
-    Those would be sent by requests. Raises `SourceError` for what is no URL.
-    """
-    try:
-        parts = urlsplit(urljoin(base, location))
-    except ValueError as error:
-        raise SourceError(f"{origin_of(base)[1]}: sends on to {location[:90]!r}, which is no address") from error
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2].lower()))
-
-
-class Answer:
-    """An answer whose headers have come: `status`, `headers`, `url`, and a body that is read within bounds."""
-
-    def __init__(self, response: requests.Response, patience: Patience, done: Callable[[bool], object]) -> None:
-        self.status, self.headers = response.status_code, response.headers
-        self.url = str(response.url)
-        self._raw, self._patience, self._done = response.raw, patience, done
-        self._waited, self._got = 0.0, 0
-        self._problem: Exception | None = None
-        self._is_open = True
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, b"" at the end; raises `InterruptedTransferError` where it is cut or comes too slowly."""
-        parts, missing = [], size
-        while missing and self._problem is None and self._is_open:
-            started = time.monotonic()
-            try:
-                part = self._raw.read1(min(missing, _CHUNK), decode_content=False)
-            # The last two: the connection was closed under the reader, by whoever has no more use for it.
-            except (BaseHTTPError, http.client.HTTPException, OSError, ValueError, AttributeError) as error:
-                self._problem = error
-                break
-            if not part:
-                self._finish(whole=True)
-                break
-            parts.append(part)
-            missing -= len(part)
-            self._pace(time.monotonic() - started, len(part))
-        if not parts and self._problem is not None:
-            self.close()
-            raise InterruptedTransferError(f"{origin_of(self.url)[1]}: {root_cause(self._problem)}") from self._problem
-        return b"".join(parts)
-
-    def document(self, limit: int) -> bytes:
-        """Return the body whole, but no more than `limit` bytes and one; the connection is given back."""
-        parts, missing = [], limit + 1
-        try:
-            while missing and (part := self.read(missing)):
-                parts.append(part)
-                missing -= len(part)
-        finally:
-            self.close()
-        return b"".join(parts)
-
-    def drain(self) -> None:
-        """Pass over a body that nobody wants; the connection goes on to be used where it is short."""
-        with suppress(InterruptedTransferError):
-            self.document(_CHUNK)
-
-    def close(self) -> None:
-        """Give the connection up, where the body was not read to its end."""
-        if self._is_open:
-            self._raw.close()
-            self._finish(whole=False)
-
-    def _pace(self, waited: float, count: int) -> None:
-        """Hold a body that trickles to its bounds; what the reader does in between does not count."""
-        self._waited += waited
-        self._got += count
-        if self._waited >= self._patience.stall:
-            if self._got < self._patience.slow_bytes * self._waited:
-                self._problem = TimeoutError(f"only {self._got:,} bytes in {self._waited:.0f} seconds")
-            self._waited, self._got = 0.0, 0
-
-    def _finish(self, *, whole: bool) -> None:
-        self._is_open = False
-        self._done(whole)
 
 
 class Client:
@@ -277,22 +158,6 @@ class Client:
         if host not in self._contexts:
             self._contexts[host] = certificates.context_for(host, registry=self._registry)
         return self._contexts[host]
-
-
-def said_by(answer: Answer, data: bytes | None = None) -> str:
-    """Return an answer's status and what its body says of it (OCI distribution-spec, "Error Codes"), in one short line.
-
-    `data` is the body where it was read already.
-    """
-    reason = http.client.responses.get(answer.status, "")
-    try:
-        errors = json.loads(answer.document(_CHUNK) if data is None else data)["errors"]
-        said = "; ".join(str(one.get("message") or one.get("code")) for one in errors[:3])
-    except (SourceError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        said = ""
-    text = f"{answer.status} {reason}".strip() + (f": {said}" if said else "")
-    # What a stranger says is shown on a terminal: nothing that one obeys.
-    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())[:300]
 
 
 def retry_after(text: str | None) -> float | None:

@@ -16,9 +16,11 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from audit_lib.errors import SourceError
+from audit_lib.sources.answers import said_by
 from audit_lib.sources.credentials import Credentials, read_credentials
-from audit_lib.sources.http import Client, origin_of, said_by
+from audit_lib.sources.http import Client
 from audit_lib.sources.names import Name
+from audit_lib.sources.urls import origin_of
 
 _MAX_BYTES = 1024 * 1024
 _OK = 200

@@ -5,14 +5,11 @@ Sources: distribution's reference grammar (`reference/reference.go`, `normalize.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
 from audit_lib.errors import UnknownImageError
 
-# The environment variable that names hosts to speak plain http to, separated by commas.
-PLAIN_HTTP = "AUDIT_PLAIN_HTTP"
 DOCKER_HUB = "docker.io"
 # Docker Hub is called by one name and serves its API under another.
 _DOCKER_HUB_API = "registry-1.docker.io"
@@ -62,11 +59,6 @@ def parse_name(text: str, what: str) -> Name:
     name = Name(host=host, repository=repository, tag=tag or (None if at else "latest"), digest=digest or None)
     _check(name, what)
     return name
-
-
-def is_plain(host: str) -> bool:
-    """Tell whether a host was named as one to speak plain http to."""
-    return host.lower() in {part.strip().lower() for part in os.environ.get(PLAIN_HTTP, "").split(",")}
 
 
 def is_tag(text: str) -> bool:

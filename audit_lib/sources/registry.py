@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from audit_lib.errors import AuditError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import manifest
+from audit_lib.sources.answers import Patience
 from audit_lib.sources.base import Blob, Facts, Remembered
-from audit_lib.sources.http import LITTLE_PATIENCE, PATIENCE, Client, Patience
+from audit_lib.sources.http import LITTLE_PATIENCE, PATIENCE, Client
 from audit_lib.sources.names import Name, parse_name
 from audit_lib.sources.referrers import find_referrers
 from audit_lib.sources.repository import Repository

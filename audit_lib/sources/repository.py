@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 from audit_lib.errors import DigestError, ImageFormatError, SourceError, UnknownImageError
 from audit_lib.sources import manifest
+from audit_lib.sources.answers import Answer, InterruptedTransferError, said_by
 from audit_lib.sources.base import MAX_DOCUMENT_BYTES
-from audit_lib.sources.http import Answer, Client, InterruptedTransferError, joined, origin_of, said_by
+from audit_lib.sources.http import Client
 from audit_lib.sources.login import Login
-from audit_lib.sources.names import Name, is_plain, is_tag
+from audit_lib.sources.names import Name, is_tag
 from audit_lib.sources.transfer import Transfer
+from audit_lib.sources.urls import is_plain, joined, origin_of
 
 _ACCEPT = ", ".join([*sorted(manifest.INDEX_TYPES | manifest.MANIFEST_TYPES), "*/*"])
 _INDEX = "application/vnd.oci.image.index.v1+json"

@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 
 from audit_lib.errors import ImageFormatError, SourceError
-from audit_lib.sources.http import Answer, Client, InterruptedTransferError, said_by
+from audit_lib.sources.answers import Answer, InterruptedTransferError, said_by
+from audit_lib.sources.http import Client
 
 _OK, _PARTIAL, _NOT_THAT_RANGE = 200, 206, 416
 _RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(\d{1,19}|\*)")

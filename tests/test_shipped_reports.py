@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import subprocess
 import sys
@@ -112,3 +113,25 @@ def test_a_wrong_reference_leaves_no_page_and_one_line(tmp_path):
         "image-audit: error: /nowhere/x.tar: no such file or folder"
     ]
     assert not (out / "report.html").exists()
+
+
+@pytest.mark.parametrize("is_compared", [False, True])
+def test_an_image_known_from_an_sbom_is_reported_and_what_that_cannot_tell_is_said_first(tmp_path: Path, is_compared):
+    component = {"type": "library", "name": "one", "version": "1.0", "purl": "pkg:deb/debian/one@1.0"}
+    (tmp_path / "x.json").write_text(
+        json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [component]})
+    )
+    full = [image(tmp_path / "full", WHOLE)] if is_compared else []
+    code, said, out = report(tmp_path, *full, f"sbom:{tmp_path}/x.json")
+    assert code == 0
+    assert f"sbom:{tmp_path}/x.json: known from an SBOM alone, so its files, layers and sizes are unknown" in said
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.index("known from an SBOM alone") < page.index("<figure")
+    if is_compared:
+        summary = pd.read_csv(out / "tables" / "summary.csv").set_index("measure")
+        assert summary.loc["packages", ["full", "minimal"]].tolist() == [2, 1]
+        assert summary.loc[["file_bytes", "files", "layers"], "minimal"].isna().all()
+        changes = pd.read_csv(out / "tables" / "package_changes.csv")
+        assert changes[["name", "change"]].to_numpy().tolist() == [["one", "kept"], ["two", "removed"]]
+    else:
+        assert "holds 1 packages by its SBOM; its files, layers and sizes are unknown." in page_text(out)

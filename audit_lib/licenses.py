@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterable
 from functools import cache
 
@@ -58,6 +59,7 @@ _NAMES = {
 # Nothing longer is a licence's name; it is the licence's text, or a hostile file.
 _MAX_LENGTH = 400
 _MAX_STATED = 200
+_BUILDING = threading.Lock()
 
 
 def normalized(stated: Iterable[str]) -> str | None:
@@ -114,6 +116,14 @@ def _word(word: str) -> str:
     return f"{family.removesuffix('-NIV')}-{major}{minor}{invariants}-{ending}"
 
 
-@cache
 def _licensing() -> Licensing:
-    return get_spdx_licensing()
+    with _BUILDING:
+        return _built()
+
+
+@cache
+def _built() -> Licensing:
+    licensing = get_spdx_licensing()
+    # Else it is made when it is first needed, and what another thread meanwhile reads with it is wrong.
+    licensing.get_advanced_tokenizer()
+    return licensing

@@ -118,6 +118,27 @@ class Image(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FleetImage(Row):
+    """One row an image of a fleet, and what came of it; in a fleet's table `images` the columns of `Image` follow.
+
+    `platform`: the one that was asked for. `status`: `read`; `damaged` (read, but a package database in it cannot be trusted);
+    `failed`: `error` says why, and everything else of it is missing. `unknown_tables`: tables in which it has no rows because
+    nothing is known of them, joined by ", ". `notes`, `gaps`: sentences as an `Audit` has them, a line each.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image",)
+
+    image: str
+    reference: str
+    platform: str | None
+    status: Literal["read", "damaged", "failed"]
+    error: str | None
+    unknown_tables: str | None
+    notes: str | None
+    gaps: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Layer(Row):
     """One row a layer, 1 is the base.
 

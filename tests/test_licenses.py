@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+from license_expression import AdvancedTokenizer
+
+from audit_lib import licenses
 from audit_lib.licenses import expression, normalized
 
 
@@ -47,3 +53,23 @@ def test_a_choice_within_several_keeps_its_brackets() -> None:
 def test_nothing_stated_is_missing_not_empty() -> None:
     assert normalized([]) is None
     assert normalized(["  "]) is None
+
+
+def test_a_thread_that_asks_while_another_is_first_to_is_told_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, slow = AdvancedTokenizer.make_automaton, threading.Event()
+
+    def make_slowly(tokenizer: AdvancedTokenizer) -> None:
+        slow.set()
+        time.sleep(0.2)
+        made(tokenizer)
+
+    def ask_meanwhile() -> str | None:
+        assert slow.wait(10)
+        return expression("Zlib or MIT")
+
+    licenses._built.cache_clear()
+    expression.cache_clear()
+    monkeypatch.setattr(AdvancedTokenizer, "make_automaton", make_slowly)
+    with ThreadPoolExecutor(2) as pool:
+        said = [pool.submit(expression, "Zlib AND MIT"), pool.submit(ask_meanwhile)]
+    assert [one.result() for one in said] == ["Zlib AND MIT", "Zlib OR MIT"]

@@ -44,7 +44,7 @@ Examples:
 )
 @click.option("--keep", type=_Size(), metavar="SIZE", help="Then delete the longest unused until this much remains.")
 @click.pass_obj
-def command(quiet: bool, unused_for: int | None, keep: int | None) -> None:  # noqa: FBT001 - click passes each option as an argument
+def command(quiet: bool, unused_for: int | None, keep: int | None) -> None:
     """Show, or make smaller, what is kept of layers already read."""
     store = Store()
     if unused_for is not None or keep is not None:

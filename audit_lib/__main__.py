@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from audit_lib import stated, store
 from audit_lib.audit import TABLES, Audit, audit
+from audit_lib.commands import fleet as fleet_command
 from audit_lib.commands import store as store_command
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
@@ -333,7 +334,11 @@ def list_tags(repository: str, form: str, output: Path | None) -> None:
     _write_table(tags(repository), form, output)
 
 
-for _command in (_STORE_OPTION(store_command.command),):
+for _command, _with_options in (
+    (fleet_command.command, _image_options),
+    (store_command.command, _STORE_OPTION),
+):
+    _with_options(_command)
     cli.add_command(_command)
 
 

@@ -15,7 +15,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,7 +35,7 @@ from audit_lib.workers import Processes
 __all__ = ["Fleet", "Progress", "Wanted", "audit_many", "open_fleet"]
 
 # Where less is to be done than this, starting processes takes longer than they gain.
-_FEW_IMAGES, _FEW_BYTES = 4, 64 * 1024 * 1024
+_FEW_BYTES = 64 * 1024 * 1024
 # What images say of themselves is waited for, not computed.
 _LOOKS_AT_ONCE = 8
 # Where scans are kept for one run, in its output; programs that read a folder of tables pass over such a name.
@@ -106,17 +106,21 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
     be used.
     """
     wanted = wanted_of(references, platform)
-    place = tempfile.mkdtemp(prefix="audit-fleet-") if output is None else _absolute(os.fspath(output))
-    order = _order(place, store, limits or Limits(), check_files=check_files)
-    schedule = Schedule(wanted, order, progress or (lambda _: None))
-    with nullcontext(executor) if executor is not None else ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
-        schedule.look(pool)
-    with nullcontext(executor) if executor is not None else _own(schedule, workers) as pool:
-        schedule.work(pool)
-    _clear(order)
-    fleet = dataclasses.replace(_fleet(place, schedule.parts), messages=tuple(schedule.messages))
-    if output is None:
-        weakref.finalize(fleet, shutil.rmtree, place, ignore_errors=True)
+    with ExitStack() as undone:
+        if output is None:
+            place = tempfile.mkdtemp(prefix="audit-fleet-")
+            undone.callback(shutil.rmtree, place, ignore_errors=True)
+        else:
+            place = _absolute(os.fspath(output))
+        order = _order(place, store, limits or Limits(), check_files=check_files)
+        schedule = Schedule(wanted, order, progress or (lambda _: None))
+        with nullcontext(executor) if executor is not None else ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+            schedule.look(pool)
+        with nullcontext(executor) if executor is not None else _own(schedule, workers) as pool:
+            schedule.work(pool)
+        _clear(order)
+        fleet = dataclasses.replace(_fleet(place, schedule.parts), messages=tuple(schedule.messages))
+        weakref.finalize(fleet, undone.pop_all().close)
     return fleet
 
 
@@ -145,8 +149,8 @@ def _fleet(place: str, parts: Sequence[str]) -> Fleet:
 def _own(schedule: Schedule, workers: int | None) -> Executor:
     """Return processes of this machine, or a thread of this process where they are not worth it."""
     count = min(workers or len(os.sched_getaffinity(0)), schedule.task_count)
-    known = schedule.layer_bytes
-    is_little = workers is None and known is not None and known < _FEW_BYTES and schedule.image_count < _FEW_IMAGES
+    known = schedule.work_bytes
+    is_little = workers is None and known is not None and known < _FEW_BYTES
     return ThreadPoolExecutor(1) if count <= 1 or is_little else Processes(count)
 
 
@@ -154,6 +158,7 @@ def _order(output: str, store: str | os.PathLike[str] | None, limits: Limits, *,
     """Return what holds for all tasks. Raises `SourceError` where there is no driver for a place."""
     place = default_place() if store is None else os.fspath(store)
     kept = f"{output}/{_SCANS}" if place == NONE else _absolute(place)
+    open_place(output, "output")
     open_place(kept, "store")
     said = json.dumps([_code(), dataclasses.asdict(limits), check_files])
     made_by = hashlib.sha256(said.encode()).hexdigest()[:16]

@@ -64,18 +64,18 @@ class Schedule:
     @property
     def task_count(self) -> int:
         """How many tasks are to be done once all images were looked at."""
-        return len(self._layers) + self.image_count
+        return len(self._layers) + len(self._needs) + len(self._wholes)
 
     @property
-    def image_count(self) -> int:
-        """How many images' tables are to be made."""
-        return len(self._needs) + len(self._wholes)
+    def work_bytes(self) -> int | None:
+        """The stored bytes of all layers to be read and of all images whose tables are to be made, None where one does not say."""
+        images = [self._seen[number].stored_bytes for number in (*self._needs, *self._wholes)]
+        return _sum([self.layer_bytes, *images])
 
     @property
     def layer_bytes(self) -> int | None:
         """The stored bytes of all layers to be read, None where one does not say; or where an image is to be read as a whole."""
-        sizes = [layer.stored_bytes for layer in self._layers.values()]
-        return None if None in sizes or self._wholes else sum(size for size in sizes if size is not None)
+        return None if self._wholes else _sum([layer.stored_bytes for layer in self._layers.values()])
 
     def look(self, pool: Executor) -> None:
         """Have all images say what they are, and find out what is to be done."""
@@ -238,3 +238,9 @@ def _answer(future: Future[Any]) -> Any:
         return "its task was cancelled"
     except Exception as error:  # noqa: BLE001 - whatever a task or its executor meets costs this task, not the run
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _sum(sizes: Sequence[int | None]) -> int | None:
+    """Return a sum, None where a part of it is not known."""
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None

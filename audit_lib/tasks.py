@@ -50,13 +50,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What an image says before a layer is read: its `digest`, and the stored bytes of each layer that the store does not know.
+    """What an image says before a layer is read: its `digest`, its `stored_bytes`, and those of each layer that is `unknown` yet.
 
-    `digest` is missing, and no layers are told, where only the layers bring it: such an image is read as a whole. `error` says why
-    there is no such image.
+    All of these are missing where only the layers bring them: such an image is read as a whole. `error` says why there is no such
+    image.
     """
 
     digest: str | None = None
+    stored_bytes: int | None = None
     unknown: Mapping[str, int | None] | None = None
     error: str | None = None
 
@@ -93,8 +94,14 @@ def look(wanted: Wanted, order: Order) -> Seen:
     facts = outline.facts
     if facts is None:
         return Seen()
-    sizes = {layer.diff_id: layer.compressed_bytes for layer in facts.layers if layer.diff_id in outline.unknown}
-    return Seen(digest=facts.manifest_digest or facts.config_digest, unknown=sizes if outline.is_separable else None)
+    sizes = {layer.diff_id: layer.compressed_bytes for layer in facts.layers}
+    known = [size for size in sizes.values() if size is not None]
+    unknown = {diff_id: size for diff_id, size in sizes.items() if diff_id in outline.unknown}
+    return Seen(
+        digest=facts.manifest_digest or facts.config_digest,
+        stored_bytes=sum(known) if len(known) == len(sizes) else None,
+        unknown=unknown if outline.is_separable else None,
+    )
 
 
 def bring(wanted: Wanted, diff_id: str, order: Order) -> Done:
@@ -131,12 +138,19 @@ def _write_tables(found: Audit, wanted: Wanted, part: str, output: Dataset) -> N
     try:
         for name in FLEET_TABLES:
             if name != IMAGES:
-                output.write(name, part, getattr(found, name).assign(image=wanted.label).astype({"image": "string"}))
+                output.write(name, part, _labelled(getattr(found, name), wanted))
         output.write(IMAGES, part, images_table([_row(found, wanted)], found.image))
     except SourceError:
         for name in FLEET_TABLES:
             output.remove(name, part)
         raise
+
+
+def _labelled(table: pd.DataFrame, wanted: Wanted) -> pd.DataFrame:
+    """Return a table with the image called as in the list: an audit calls it by its reference, whatever the platform."""
+    if wanted.platform is None:
+        return table
+    return table.assign(image=pd.array([wanted.label] * len(table), dtype="string"))
 
 
 def images_table(rows: Sequence[FleetImage], image: pd.DataFrame) -> pd.DataFrame:

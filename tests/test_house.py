@@ -185,7 +185,17 @@ SEAMS = {
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
     "reports": Seam(("clock", "errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
-    "fleet": Seam(_ANY, _ANY),
+    "wanted": Seam(("errors",)),
+    "dataset": Seam(("errors", "store", "wanted"), ("pandas", "pyarrow")),
+    "workers": Seam(),
+    "tasks": Seam(
+        ("alterations", "audit", "dataset", "errors", "reading", "scan", "stated", "store", "tables", "wanted"),
+        ("pandas",),
+    ),
+    "schedule": Seam(("dataset", "tasks", "wanted")),
+    "fleet": Seam(
+        ("dataset", "errors", "scan", "schedule", "store", "tables", "tasks", "wanted", "workers"), ("pandas",)
+    ),
     "commands": Seam(),
     "commands.*": Seam(_ANY, _ANY),
     "__main__": Seam(_ANY, _ANY),

@@ -1,8 +1,8 @@
 """What a container image really holds, and what a hardened image really gains, as pandas DataFrames.
 
-`audit` reads an image, `compare` puts two side by side, `charts` draws their tables, `show`, `note` and `listed`
-display them in a notebook, `write_tables` and `save_figures` write them, `cyclonedx_json` and `spdx_text` make an SBOM of an
-image, `reports.run_report` makes a report of a notebook.
+`audit` reads an image, `audit_many` a fleet of them, `compare` puts two side by side, `charts` draws their tables, `show`, `note`
+and `listed` display them in a notebook, `write_tables` and `save_figures` write them, `cyclonedx_json` and `spdx_text` make an SBOM
+of an image, `reports.run_report` makes a report of a notebook.
 """
 
 from __future__ import annotations
@@ -24,18 +24,22 @@ if TYPE_CHECKING:
     from audit_lib.exports.cyclonedx import cyclonedx_json
     from audit_lib.exports.figures import save_figures
     from audit_lib.exports.spdx import spdx_text
+    from audit_lib.fleet import Fleet, audit_many, open_fleet
 
 __all__ = [
     "Audit",
     "AuditError",
     "Comparison",
+    "Fleet",
     "Limits",
     "audit",
+    "audit_many",
     "charts",
     "compare",
     "cyclonedx_json",
     "listed",
     "note",
+    "open_fleet",
     "reports",
     "save_figures",
     "show",
@@ -45,13 +49,20 @@ __all__ = [
     "tags",
     "write_tables",
 ]
-_WRITERS = {"save_figures": "figures", "cyclonedx_json": "cyclonedx", "spdx_text": "spdx"}
+_LATER = {
+    "save_figures": "exports.figures",
+    "cyclonedx_json": "exports.cyclonedx",
+    "spdx_text": "exports.spdx",
+    "Fleet": "fleet",
+    "audit_many": "fleet",
+    "open_fleet": "fleet",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what draws, what runs notebooks and what writes SBOMs when it is asked for: their libraries take long to load."""
+    """Import what draws, runs notebooks, writes SBOMs or reads many images when it is asked for: that takes long to load."""
     if name in {"charts", "reports"}:
         return importlib.import_module(f"audit_lib.{name}")
-    if name in _WRITERS:
-        return getattr(importlib.import_module(f"audit_lib.exports.{_WRITERS[name]}"), name)
+    if name in _LATER:
+        return getattr(importlib.import_module(f"audit_lib.{_LATER[name]}"), name)
     raise AttributeError(f"module 'audit_lib' has no attribute {name!r}")

@@ -19,9 +19,12 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from audit_lib.clock import now_utc
+from audit_lib.compliance import Policy, read_policy
 from audit_lib.dataset import PARTITION, Dataset
 from audit_lib.errors import SourceError, TableError
 from audit_lib.scan import Limits
@@ -88,6 +91,8 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
     store: str | os.PathLike[str] | None = None,
     limits: Limits | None = None,
     check_files: bool = False,
+    policy: Policy | str | os.PathLike[str] | None = None,
+    today_utc: str | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Fleet:
     """Return the `Fleet` of these images, their tables written to `output`: a folder, or an fsspec URL.
@@ -97,13 +102,13 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
     Without one, `workers` processes of this machine share the work (default: one a processor; none where there is little to do):
     walking layers and making tables hold Python's global lock, so threads would wait for each other.
 
-    `platform` holds for references that name none. `store`, `limits`, `check_files` are those of `audit`; with the store "none",
-    scans are kept beside the output while the run lasts, since a layer is read once all the same. `progress` is called with each
-    step.
+    `platform` holds for references that name none; `store`, `limits`, `check_files`, `policy`, `today_utc` are those of `audit`.
+    With the store "none", scans are kept beside the output while the run lasts, since a layer is read once all the same.
+    `progress` is called with each step.
 
     An image that cannot be read is a row of `images` with its `error`, not the end of the run. What `output` holds already of the
-    same digest, by the same version with the same options, is not made again. Raises `SourceError` where `output` or `store` cannot
-    be used.
+    same digest, made by the same version with the same options on the same day (which `findings` are judged by), is not made again.
+    Raises `SourceError` where `output` or `store` cannot be used.
     """
     wanted = wanted_of(references, platform)
     with ExitStack() as undone:
@@ -112,7 +117,10 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
             undone.callback(shutil.rmtree, place, ignore_errors=True)
         else:
             place = _absolute(os.fspath(output))
-        order = _order(place, store, limits or Limits(), check_files=check_files)
+        judged = policy if isinstance(policy, Policy) else read_policy(policy)
+        order = _order(
+            place, store, limits=limits or Limits(), check_files=check_files, policy=judged, today_utc=today_utc
+        )
         schedule = Schedule(wanted, order, progress or (lambda _: None))
         with nullcontext(executor) if executor is not None else ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
             schedule.look(pool)
@@ -154,22 +162,23 @@ def _own(schedule: Schedule, workers: int | None) -> Executor:
     return ThreadPoolExecutor(1) if count <= 1 or is_little else Processes(count)
 
 
-def _order(output: str, store: str | os.PathLike[str] | None, limits: Limits, *, check_files: bool) -> Order:
+def _order(output: str, store: str | os.PathLike[str] | None, **options: Any) -> Order:
     """Return what holds for all tasks. Raises `SourceError` where there is no driver for a place."""
     place = default_place() if store is None else os.fspath(store)
     kept = f"{output}/{_SCANS}" if place == NONE else _absolute(place)
     open_place(output, "output")
     open_place(kept, "store")
-    said = json.dumps([_code(), dataclasses.asdict(limits), check_files])
-    made_by = hashlib.sha256(said.encode()).hexdigest()[:16]
-    return Order(output=output, store=kept, made_by=made_by, limits=limits, check_files=check_files)
+    day = options["today_utc"] or now_utc()[:10]
+    said = [_code(), repr(options["limits"]), options["check_files"], options["policy"].digest, day]
+    made_by = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+    return Order(output=output, store=kept, made_by=made_by, **options)
 
 
 @cache
 def _code() -> str:
     """Return what stands for the code that makes the tables, and the data that comes with it."""
     here = Path(__file__).parent
-    sources = sorted([*here.rglob("*.py"), *here.glob("*.csv")])
+    sources = sorted(path for ending in ("py", "csv", "yml") for path in here.rglob(f"*.{ending}"))
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in sources)).hexdigest()
 
 

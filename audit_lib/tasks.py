@@ -16,6 +16,7 @@ import pandas as pd
 from audit_lib import stated
 from audit_lib.alterations import ALGORITHMS
 from audit_lib.audit import TABLES, Audit, audit
+from audit_lib.compliance import Policy
 from audit_lib.dataset import Dataset, part_of
 from audit_lib.errors import AuditError, LimitError, SourceError
 from audit_lib.reading import read_layer, read_outline
@@ -34,13 +35,18 @@ FLEET_TABLES: Mapping[str, type[Row]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What holds for all tasks of a run. `output`, `store`: places that all workers reach; `made_by` names code and options."""
+    """What holds for all tasks of a run: `output` and `store` are places that all workers reach; the rest is as for `audit`.
+
+    `made_by` stands for all that tables depend on beside the image.
+    """
 
     output: str
     store: str
     made_by: str
     limits: Limits
     check_files: bool
+    policy: Policy
+    today_utc: str | None
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -126,6 +132,8 @@ def write(wanted: Wanted, order: Order) -> Done:
             store=store,
             limits=order.limits,
             check_files=order.check_files,
+            policy=order.policy,
+            today_utc=order.today_utc,
         )
         part = part_of(wanted, _digest_of(found, wanted), order.made_by)
         _write_tables(found, wanted, part, Dataset(order.output))

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from audit_lib.errors import UnknownImageError
 
+# What is known from an SBOM alone has no layers to be fetched, hence no source among `audit_lib.sources`.
+SBOM = "sbom"
 # How the machine's own name for its processor is called in an image (Go's GOARCH).
 _ARCHITECTURES = {
     "x86_64": "amd64",

@@ -11,12 +11,12 @@ import pandas as pd
 from audit_lib import distribution, licenses, sboms
 from audit_lib.errors import DamagedDatabaseError, SbomError
 from audit_lib.purl import make_purl
-from audit_lib.reference import split_scheme
+from audit_lib.reference import SBOM, split_scheme
 from audit_lib.sboms.base import Document, Stated
 from audit_lib.sboms.columns import number
 from audit_lib.tables import Database, Image, Package, Status, make_table, total
 
-SCHEME = "sbom"
+SCHEME = SBOM
 PURPOSE = "an SBOM: CycloneDX, SPDX or Syft JSON"
 _HEAD = 4096
 _FEW = 3

@@ -423,6 +423,13 @@ def test_a_pipe_is_read_when_it_is_called_an_sbom_and_not_waited_for_otherwise(t
     writer.join()
 
 
+def test_a_misspelt_scheme_is_told_of_this_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    monkeypatch.setenv("CONTAINER_HOST", "unix:///nowhere/podman.sock")
+    with pytest.raises(AuditError, match=r"'sbmo' is not one of the schemes .*, sbom:$"):
+        audit("sbmo:/x.json")
+
+
 def test_another_platform_than_asked_for_is_refused(tmp_path: Path):
     document = {**SYFT, "source": {"metadata": {"architecture": "arm64"}}}
     (tmp_path / "x.json").write_text(json.dumps(document))

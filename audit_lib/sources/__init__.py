@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from audit_lib.errors import AuditError, UnknownImageError
-from audit_lib.reference import split_path, split_scheme
+from audit_lib.reference import SBOM, split_path, split_scheme
 from audit_lib.sources import archive, layout, sample
 from audit_lib.sources.base import Image, Source
 
@@ -106,7 +106,7 @@ def _from_anywhere(reference: str, platform: str | None) -> Image:
         except AuditError as error:
             reasons.append(f"{scheme}: " + str(error).removeprefix(f"{reference}: "))
     scheme = reference.partition(":")[0]
-    known = ", ".join(f"{source.scheme}:" for source in SOURCES)
+    known = ", ".join(f"{scheme}:" for scheme in (*_BY_SCHEME, SBOM))
     hint = f"; {scheme!r} is not one of the schemes {known}" if ":" in reference and len(scheme) < _SCHEME_LIKE else ""
     raise UnknownImageError(
         f"{reference}: no such file, and neither an engine nor a registry has it ({'; '.join(reasons)}){hint}"

@@ -7,6 +7,7 @@ GNU tar manual "Basic Tar Format" and "Storing Sparse Files".
 
 from __future__ import annotations
 
+import io
 import posixpath
 import zlib
 from collections.abc import Callable, Iterator
@@ -62,16 +63,15 @@ class Window:
             part = self._chunk[self._at : end]
             self._at = end
             return part
-        parts = [self._chunk[self._at :]]
-        missing = count - len(parts[0])
+        # BytesIO hands over what it holds without a copy: a large file is in memory once.
+        parts = io.BytesIO()
+        missing = count - parts.write(memoryview(self._chunk)[self._at :])
         while missing and self._advance():
-            part = self._chunk[:missing]
-            self._at = len(part)
-            missing -= len(part)
-            parts.append(part)
+            self._at = parts.write(memoryview(self._chunk)[:missing])
+            missing -= self._at
         if missing:
             self._at = len(self._chunk)
-        return b"".join(parts)
+        return parts.getvalue()
 
     def peek(self, count: int) -> bytes:
         """Return up to `count` bytes that come next without taking them; fewer only at the end."""

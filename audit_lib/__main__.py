@@ -3,126 +3,47 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import pandas as pd
 import pyarrow as pa
-from tqdm import tqdm
 
-from audit_lib import stated, store
-from audit_lib.audit import TABLES, Audit, audit
+from audit_lib.audit import TABLES, Audit
 from audit_lib.commands import fleet as fleet_command
 from audit_lib.commands import store as store_command
+from audit_lib.commands.shared import (
+    FORMATS,
+    POLICY_OPTION,
+    REFERENCES,
+    STORE_OPTION,
+    WRITERS,
+    WRONG_INPUT,
+    audited,
+    finish,
+    image_options,
+    output_options,
+    write_table,
+    write_text,
+)
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
-from audit_lib.exports.tables import csv_of, json_of, parquet_of
-from audit_lib.scan import Limits
-from audit_lib.sources import SOURCES
 from audit_lib.sources.urls import PLAIN_HTTP
 from audit_lib.tags import tags
 
-_WRONG_INPUT = 2
 _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
 AUDIT_TABLES = tuple(TABLES)
 COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes", "finding_changes")
 _ALL = "all"
-_FORMATS = ("table", "csv", "json", "parquet")
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
-_SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
-_REFERENCES = (
-    "\b\nA reference names an image:\n"
-    + "\n".join(f"  {scheme + ':…':17} {purpose}" for scheme, purpose in (*_SCHEMES, (stated.SCHEME, stated.PURPOSE)))
-    + "\n  a path            recognised by what it holds"
-    + "\n  any other name    looked for in Docker, then in Podman, then in its registry\n"
-)
-
-
-class _Limits(click.ParamType[tuple[str, int]]):
-    """`name=value`, one of the fields of `Limits`."""
-
-    name = "name=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """Return (name, value) of one limit."""
-        name, _, number = str(value).partition("=")
-        known = [field.name for field in dataclasses.fields(Limits)]
-        if name not in known or not number.isdecimal():
-            self.fail(f"{value!r}: expected NAME=NUMBER with NAME one of {', '.join(known)}", param, ctx)
-        return name, int(number)
-
-
-def _chosen_store(_: click.Context, __: click.Parameter, place: str | None) -> None:
-    """Have every audit of this run keep its layers there, those of a notebook in a process of its own too."""
-    if place is not None:
-        os.environ[store.ENVIRONMENT] = place
-
-
-_STORE_OPTION = click.option(
-    "--store",
-    metavar="PLACE",
-    expose_value=False,
-    callback=_chosen_store,
-    help="Where read layers are remembered: a folder, an fsspec URL, or none.  [default: AUDIT_STORE, else the cache folder]",
-)
-
-
-def _image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (
-        click.option(
-            "--check-files",
-            is_flag=True,
-            help="Compare each file with the digest that its package states (table altered_files); takes longer.",
-        ),
-        click.option(
-            "--limit",
-            "limits",
-            type=_Limits(),
-            multiple=True,
-            help="How much an image may ask for, such as entries=2000000 (see README).",
-        ),
-        click.option(
-            "--platform",
-            metavar="OS/ARCH",
-            help="Which image of an index, such as linux/arm64.  [default: this machine's]",
-        ),
-        _STORE_OPTION,
-    ):
-        command = option(command)
-    return command
-
-
-def _output_options(command: Callable[..., Any], formats: Sequence[str] = _FORMATS) -> Callable[..., Any]:
-    for option in (
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(path_type=Path),
-            help="Write to this file instead of standard output.",
-        ),
-        click.option(
-            "--format",
-            "form",
-            type=click.Choice(formats),
-            default="table",
-            show_default=True,
-            help="How the table is written; csv, json and parquet hold every row."
-            + " The others are the whole image as an SBOM." * (formats != _FORMATS),
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(
@@ -158,7 +79,7 @@ def cli(context: click.Context, *, quiet: bool, plain_http: tuple[str, ...]) -> 
 
 Without --table: an overview. With it, that table, whole.
 
-{_REFERENCES}
+{REFERENCES}
 \b
 Examples:
   image-audit inspect docker:python:3.13
@@ -173,8 +94,9 @@ Examples:
     type=click.Choice([*AUDIT_TABLES, _ALL]),
     help="Which table; all writes each to a file of its own in the folder -o.",
 )
-@partial(_output_options, formats=(*_FORMATS, *_SBOM_FORMATS))
-@_image_options
+@partial(output_options, formats=(*FORMATS, *_SBOM_FORMATS))
+@POLICY_OPTION
+@image_options
 @click.pass_obj
 def inspect(
     quiet: bool,
@@ -185,23 +107,24 @@ def inspect(
     platform: str | None,
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
+    policy: Path | None,
 ) -> None:
     """Show the tables of one image."""
     if table is not None and form in _SBOM_FORMATS:
         raise click.UsageError(f"{form} is the whole image: leave out --table")
-    found = _audited(reference, platform, limits, quiet=quiet, check_files=check_files)
+    found = audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
     if table not in {None, _ALL} and not found.knows(table) and not quiet:
         click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: its source does not tell", err=True)
     if form in _SBOM_FORMATS:
-        _write_text(_sbom(found, form).removesuffix("\n"), output)
+        write_text(_sbom(found, form).removesuffix("\n"), output)
     elif table is None and form == "table":
-        _write_text(_overview(found), output)
+        write_text(_overview(found), output)
     elif table == _ALL:
         _write_all(found, form, output)
     else:
         name = table or "image"
-        _write_table(getattr(found, name), form, output, is_known=found.knows(name))
-    _finish(found.gaps, found.is_damaged, quiet=quiet)
+        write_table(getattr(found, name), form, output, is_known=found.knows(name))
+    finish(found.gaps, found.is_damaged, quiet=quiet)
 
 
 @cli.command(
@@ -210,7 +133,7 @@ def inspect(
 
 Without --table: the summary and what changed most. With it, that table, whole.
 
-{_REFERENCES}
+{REFERENCES}
 \b
 Examples:
   image-audit compare docker:python:3.13 docker:python:3.13-slim
@@ -220,8 +143,9 @@ Examples:
 @click.argument("full")
 @click.argument("minimal")
 @click.option("--table", type=click.Choice(COMPARISON_TABLES), help="Which table.")
-@_output_options
-@_image_options
+@output_options
+@POLICY_OPTION
+@image_options
 @click.pass_obj
 def compare_images(
     quiet: bool,
@@ -233,17 +157,19 @@ def compare_images(
     platform: str | None,
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
+    policy: Path | None,
 ) -> None:
     """Compare a full image with a minimal one."""
     audits = [
-        _audited(reference, platform, limits, quiet=quiet, check_files=check_files) for reference in (full, minimal)
+        audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
+        for reference in (full, minimal)
     ]
     both = compare(*audits)
     if table is None and form == "table":
-        _write_text(_comparison_overview(both), output)
+        write_text(_comparison_overview(both), output)
     else:
-        _write_table(getattr(both, table or "summary"), form, output)
-    _finish(both.gaps, any(one.is_damaged for one in audits), quiet=quiet)
+        write_table(getattr(both, table or "summary"), form, output)
+    finish(both.gaps, any(one.is_damaged for one in audits), quiet=quiet)
 
 
 @cli.command(
@@ -252,7 +178,7 @@ def compare_images(
 
 With two images, the notebook compare_images; with one, image_inventory.
 
-{_REFERENCES}
+{REFERENCES}
 \b
 Examples:
   image-audit report docker:python:3.13 docker:python:3.13-slim -o reports/python
@@ -284,7 +210,7 @@ Examples:
 @click.option(
     "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
 )
-@_STORE_OPTION
+@STORE_OPTION
 @click.pass_obj
 def report(
     quiet: bool,
@@ -313,7 +239,7 @@ def report(
     )
     if not quiet:
         click.echo(f"Report: {made.folder / 'report.html'}", err=True)
-    _finish(made.gaps, made.is_damaged, quiet=quiet)
+    finish(made.gaps, made.is_damaged, quiet=quiet)
 
 
 @cli.command(
@@ -328,15 +254,15 @@ Examples:
 """,
 )
 @click.argument("repository")
-@_output_options
+@output_options
 def list_tags(repository: str, form: str, output: Path | None) -> None:
     """List the tags of a repository."""
-    _write_table(tags(repository), form, output)
+    write_table(tags(repository), form, output)
 
 
 for _command, _with_options in (
-    (fleet_command.command, _image_options),
-    (store_command.command, _STORE_OPTION),
+    (fleet_command.command, image_options),
+    (store_command.command, STORE_OPTION),
 ):
     _with_options(_command)
     cli.add_command(_command)
@@ -382,51 +308,7 @@ def _give_memory_back() -> None:
 
 def _fail(message: str) -> NoReturn:
     click.echo(f"image-audit: error: {' '.join(message.split())}", err=True)
-    sys.exit(_WRONG_INPUT)
-
-
-def _audited(
-    reference: str, platform: str | None, limits: tuple[tuple[str, int], ...], *, quiet: bool, check_files: bool
-) -> Audit:
-    kept = store.opened_store(None)
-    with _progress(reference, quiet=quiet) as progress:
-        found = audit(
-            reference,
-            platform=platform,
-            store=kept or store.NONE,
-            limits=Limits(**dict(limits)),
-            check_files=check_files,
-            progress=progress,
-        )
-    for message in () if quiet or kept is None else kept.messages:
-        click.echo(f"image-audit: note: {message}", err=True)
-    return found
-
-
-@contextmanager
-def _progress(reference: str, *, quiet: bool) -> Iterator[Callable[[str, int], None]]:
-    """Show on standard error how many layers and bytes were read; nothing where nobody looks."""
-    layers: set[str] = set()
-    with tqdm(
-        desc=reference, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=True if quiet else None
-    ) as bar:
-
-        def advance(layer: str, count: int) -> None:
-            if layer not in layers:
-                layers.add(layer)
-                bar.set_postfix_str(f"layer {len(layers)}", refresh=False)
-            bar.update(count)
-
-        yield advance
-
-
-def _finish(gaps: tuple[str, ...], is_damaged: bool, *, quiet: bool) -> None:
-    """Say what could not be read; exit with 2 where it is damaged, for what was shown is not the whole."""
-    if is_damaged or not quiet:
-        for gap in gaps:
-            click.echo(f"image-audit: {'error' if is_damaged else 'note'}: {gap}", err=True)
-    if is_damaged:
-        sys.exit(_WRONG_INPUT)
+    sys.exit(WRONG_INPUT)
 
 
 def _overview(found: Audit) -> str:
@@ -481,13 +363,6 @@ def _short(texts: pd.Series, limit: int = 60) -> pd.Series:
     return texts.map(lambda text: text if len(text) <= limit else f"{text[:limit]}…", na_action="ignore")
 
 
-def _write_text(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text)
-    else:
-        output.write_text(text + "\n", encoding="utf-8")
-
-
 def _sbom(found: Audit, form: str) -> str:
     # Either library takes longer to import than a small image to be read.
     if form == "cyclonedx":
@@ -501,29 +376,13 @@ def _sbom(found: Audit, form: str) -> str:
 
 def _write_all(found: Audit, form: str, folder: Path | None) -> None:
     """Write each table that is known to a file of its own: of one that is unknown there is no file."""
-    if folder is None or form not in _WRITERS:
-        raise click.UsageError(f"--table all writes files: name a folder with -o and --format {', '.join(_WRITERS)}")
+    if folder is None or form not in WRITERS:
+        raise click.UsageError(f"--table all writes files: name a folder with -o and --format {', '.join(WRITERS)}")
     folder.mkdir(parents=True, exist_ok=True)
     for name in AUDIT_TABLES:
         if found.knows(name):
-            (folder / f"{name}.{form}").write_bytes(_WRITERS[form](getattr(found, name)))
+            (folder / f"{name}.{form}").write_bytes(WRITERS[form](getattr(found, name)))
 
-
-def _write_table(table: pd.DataFrame, form: str, output: Path | None, *, is_known: bool = True) -> None:
-    if form == "table":
-        _write_text(repr(show(table, rows=None, is_known=is_known)), output)
-        return
-    if form == "parquet" and output is None and sys.stdout.isatty():
-        raise click.UsageError("parquet is not for a terminal; name a file with -o")
-    data = _WRITERS[form](table)
-    if output is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    else:
-        output.write_bytes(data)
-
-
-_WRITERS: Mapping[str, Callable[[pd.DataFrame], bytes]] = {"csv": csv_of, "json": json_of, "parquet": parquet_of}
 
 if __name__ == "__main__":
     main()

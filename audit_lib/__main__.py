@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from audit_lib.commands import fleet as fleet_command
 from audit_lib.commands import store as store_command
 from audit_lib.commands.shared import (
     FORMATS,
+    PLAIN_HTTP_OPTION,
     POLICY_OPTION,
     REFERENCES,
     STORE_OPTION,
@@ -34,7 +34,6 @@ from audit_lib.commands.shared import (
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
-from audit_lib.sources.urls import PLAIN_HTTP
 from audit_lib.tags import tags
 
 _INTERRUPTED = 130
@@ -52,14 +51,8 @@ _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 )
 @click.version_option(package_name="audit-lib", prog_name="image-audit")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no messages on standard error, only errors.")
-@click.option(
-    "--plain-http",
-    metavar="HOST",
-    multiple=True,
-    help="A registry (HOST or HOST:PORT) that is spoken to without TLS.  [env var: AUDIT_PLAIN_HTTP, separated by commas]",
-)
 @click.pass_context
-def cli(context: click.Context, *, quiet: bool, plain_http: tuple[str, ...]) -> None:
+def cli(context: click.Context, *, quiet: bool) -> None:
     """Show what a container image really holds, and what a hardened image really gains.
 
     \b
@@ -69,9 +62,6 @@ def cli(context: click.Context, *, quiet: bool, plain_http: tuple[str, ...]) -> 
       image-audit report sample:full sample:minimal -o reports/my-first-report
     """  # noqa: D301 - \b tells click to keep the lines
     context.obj = quiet
-    if plain_http:
-        # The environment, so that notebooks and other processes of this run know of it too.
-        os.environ[PLAIN_HTTP] = ",".join([*plain_http, os.environ.get(PLAIN_HTTP, "")])
 
 
 @cli.command(
@@ -210,6 +200,7 @@ Examples:
 @click.option(
     "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
 )
+@PLAIN_HTTP_OPTION
 @STORE_OPTION
 @click.pass_obj
 def report(
@@ -255,6 +246,7 @@ Examples:
 )
 @click.argument("repository")
 @output_options
+@PLAIN_HTTP_OPTION
 def list_tags(repository: str, form: str, output: Path | None) -> None:
     """List the tags of a repository."""
     write_table(tags(repository), form, output)
@@ -330,7 +322,7 @@ def _overview(found: Audit) -> str:
             ),
             "Largest packages\n"
             + repr(show(packages.sort_values(["file_bytes", "name"], ascending=[False, True]), rows=15)),
-            *(["Attached in the registry (listed, not checked)\n" + repr(show(attached))] if len(attached) else []),
+            *(["Attached to it (listed, not checked)\n" + repr(show(attached))] if len(attached) else []),
         ]
     )
 

@@ -240,7 +240,7 @@ def test_plain_http_is_spoken_only_where_it_was_asked_for(docker_registry: Regis
     with pytest.raises(SourceError, match=f"does not speak TLS .*: --plain-http {host}, or AUDIT_PLAIN_HTTP={host}"):
         open_image(f"registry:{host}/team/app:1")
     monkeypatch.setattr(
-        "sys.argv", ["image-audit", "--plain-http", host, "--quiet", "inspect", f"registry:{host}/team/app:1"]
+        "sys.argv", ["image-audit", "--quiet", "inspect", f"registry:{host}/team/app:1", "--plain-http", host]
     )
     monkeypatch.setenv(PLAIN_HTTP, "")
     with pytest.raises(SystemExit) as leaving:

@@ -20,6 +20,7 @@ from audit_lib.exports.show import show
 from audit_lib.exports.tables import csv_of, json_of, parquet_of
 from audit_lib.scan import Limits
 from audit_lib.sources import SOURCES
+from audit_lib.sources.urls import PLAIN_HTTP
 
 WRONG_INPUT = 2
 FORMATS = ("table", "csv", "json", "parquet")
@@ -72,6 +73,22 @@ STORE_OPTION = click.option(
 )
 
 
+def _named_plain(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> None:
+    """Have everything in this run speak plain http to these hosts, a notebook in a process of its own too."""
+    if hosts:
+        os.environ[PLAIN_HTTP] = ",".join([*hosts, os.environ.get(PLAIN_HTTP, "")])
+
+
+PLAIN_HTTP_OPTION = click.option(
+    "--plain-http",
+    metavar="HOST",
+    multiple=True,
+    expose_value=False,
+    callback=_named_plain,
+    help="A registry (HOST or HOST:PORT) to speak to without TLS.  [default: those in AUDIT_PLAIN_HTTP, by commas]",
+)
+
+
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of an image: platform, limits, store, check_files."""
     for option in (
@@ -92,6 +109,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="OS/ARCH",
             help="Which image of an index, such as linux/arm64.  [default: this machine's]",
         ),
+        PLAIN_HTTP_OPTION,
         STORE_OPTION,
     ):
         command = option(command)

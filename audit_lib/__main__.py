@@ -40,7 +40,16 @@ _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
 _MMAP_THRESHOLD = -3
 AUDIT_TABLES = tuple(TABLES)
-COMPARISON_TABLES = ("summary", "package_changes", "category_sizes", "layer_sizes", "file_changes", "finding_changes")
+COMPARISON_TABLES = (
+    "summary",
+    "package_changes",
+    "category_sizes",
+    "layer_sizes",
+    "file_changes",
+    "surface_counts",
+    "surface_changes",
+    "finding_changes",
+)
 _ALL = "all"
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 

@@ -660,6 +660,39 @@ class CategorySize(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceCount(Row):
+    """One row a category of `SurfaceItem`: how many things both images offer. Missing on a side means unknown there."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("category",)
+
+    category: SurfaceCategory
+    count_full: int | None
+    count_minimal: int | None
+    delta_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceChange(Row):
+    """One row a thing that an attacker would find on either side; the columns mean what those of `SurfaceItem` do.
+
+    `changed` where `detail` or `item_count` differ.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("category", "path", "name")
+
+    category: SurfaceCategory
+    path: str | None
+    name: str
+    change: Change
+    package_full: str | None
+    package_minimal: str | None
+    detail_full: str | None
+    detail_minimal: str | None
+    item_count_full: int | None
+    item_count_minimal: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LayerSize(Row):
     """One row a layer of either image; `is_shared` where both images have that diff id, missing where the other's are unknown."""
 

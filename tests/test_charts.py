@@ -13,7 +13,7 @@ from audit_lib import charts
 from audit_lib.charts.treemap import _tiles
 from audit_lib.errors import TableError
 from audit_lib.sizes import sizes_by
-from audit_lib.tables import CategorySize, File, LayerSize, Package, PackageChange, Summary, make_table
+from audit_lib.tables import CategorySize, File, LayerSize, Package, PackageChange, Summary, SurfaceCount, make_table
 
 MIB = 1024 * 1024
 UNKNOWN_HATCH = "////"
@@ -408,6 +408,34 @@ def test_an_image_without_bytes_in_files_says_so():
     assert len(ax.patches) == 0
 
 
+# surface_by_category
+
+
+def surface_counts(**counts):
+    rows = [
+        row(SurfaceCount, category=category.replace("_", " "), count_full=full, count_minimal=minimal)
+        for category, (full, minimal) in counts.items()
+    ]
+    return make_table(SurfaceCount, rows)
+
+
+def test_a_bar_is_as_long_as_the_things_found_and_most_come_first():
+    ax = charts.surface_by_category(surface_counts(shells=(2, 1), setuid_files=(10, 0), volumes=(0, 0)))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["setuid files", "shells"]
+    assert [bar.get_width() for bar in ax.patches] == [10, 0, 2, 1]
+    assert ax.get_xlabel() == "things found"
+
+
+def test_a_category_of_which_nothing_can_be_told_is_unknown_not_none():
+    ax = charts.surface_by_category(surface_counts(login_users=(None, 0), secrets=(3, None)))
+    assert [bar.get_hatch() for bar in ax.patches].count(UNKNOWN_HATCH) == 2
+    assert texts(ax).count("unknown") == 2
+
+
+def test_two_images_that_offer_nothing_are_an_empty_chart():
+    assert texts(charts.surface_by_category(surface_counts(shells=(0, 0)))) == ["no rows"]
+
+
 # all
 
 
@@ -421,6 +449,7 @@ def table_of(name):
         "packages_and_bytes": summary(packages=(5, None), file_bytes=(4, 2)),
         "size_bars": pd.DataFrame({"image": ["a"], "file_bytes": pd.array([9], dtype="Int64")}),
         "size_by_category": sizes,
+        "surface_by_category": surface_counts(shells=(2, 1), login_users=(None, 0)),
         "waterfall": sizes,
     }
     return tables[name]

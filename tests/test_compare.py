@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pandas as pd
 
 from audit_lib.compare import compare
-from audit_lib.tables import Database, File, Image, Layer, Package, make_table, total
+from audit_lib.tables import Binary, Database, File, Image, Layer, Package, SurfaceItem, make_table, total
 
 DEB = "/var/lib/dpkg/status"
 APK = "/lib/apk/db/installed"
@@ -44,13 +44,15 @@ def package(name, version="1", form="deb", file_bytes=100, **facts):
     return row(Package, **{**known, "file_bytes": file_bytes, **facts})
 
 
-def side(*, facts=None, layers=(), files=(), databases=(), packages=()):
+def side(*, facts=None, layers=(), files=(), databases=(), packages=(), binaries=(), surface=()):
     return SimpleNamespace(
         image=make_table(Image, [image(**(facts or {}))]),
         layers=make_table(Layer, layers),
         files=make_table(File, files),
         databases=make_table(Database, databases),
         packages=make_table(Package, packages),
+        binaries=make_table(Binary, binaries),
+        surface=make_table(SurfaceItem, surface),
     )
 
 
@@ -108,6 +110,12 @@ def test_the_summary_has_these_measures_in_this_order():
         "reclaimable_bytes",
         "shared_libraries",
         "shared_libraries_bytes",
+        "surface_elf_canary_share",
+        "surface_elf_files",
+        "surface_elf_fortify_share",
+        "surface_elf_full_relro_share",
+        "surface_elf_nx_share",
+        "surface_elf_pie_share",
         "unowned_share",
         "unpacked_bytes",
     ]
@@ -398,7 +406,10 @@ def test_an_image_whose_files_are_unknown_has_no_sizes_rather_than_zero():
     assert len(both.file_changes) == 0
     assert measure(both, "executables") == ["count", 0, None, None, None]
     assert measure(both, "reclaimable_bytes") == ["bytes", 0, None, None, None]
-    assert "minimal (s): its files are unknown; bytes by category and changed files are not compared" in both.gaps
+    assert (
+        "minimal (s): its files are unknown; bytes by category, changed files and the attack surface are not compared"
+        in both.gaps
+    )
 
 
 # layers

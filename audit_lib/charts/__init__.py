@@ -16,6 +16,7 @@ from audit_lib.charts.bars import (
     packages_and_bytes,
     size_bars,
     size_by_category,
+    surface_by_category,
     waterfall,
 )
 from audit_lib.charts.drawing import ROLE_COLOURS
@@ -29,5 +30,6 @@ __all__ = [
     "packages_and_bytes",
     "size_bars",
     "size_by_category",
+    "surface_by_category",
     "waterfall",
 ]

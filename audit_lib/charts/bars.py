@@ -160,6 +160,22 @@ def largest_packages(packages: pd.DataFrame, *, count: int = 15, ax: Axes | None
     return titled(ax, "Largest packages", legend=role_patches() if is_change else None)
 
 
+def surface_by_category(surface_counts: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Draw how many things an attacker would find in both images by category, most first; categories that neither has are left out.
+
+    `surface_counts`: schema `SurfaceCount`.
+    """
+    rows = [
+        (str(row["category"]), known(row["count_full"]), known(row["count_minimal"]))
+        for _, row in surface_counts.iterrows()
+    ]
+    shown = [row for row in rows if row[1] != 0 or row[2] != 0]
+    shown.sort(key=lambda row: (-max(row[1] or 0, row[2] or 0), row[0]))
+    ax = axes(ax, bars=2 * len(shown))
+    draw_bars(ax, [(name, role_bars(full, minimal)) for name, full, minimal in shown], unit="things found")
+    return titled(ax, "Attack surface by category", legend=role_patches())
+
+
 def size_bars(
     table: pd.DataFrame,
     *,

@@ -20,7 +20,7 @@ TINTS = {"full": "#5b90c0", "minimal": "#fadcae"}
 NEUTRAL, LESS, MORE, SHARED = "#5f6b76", "#b9c4ce", "#9c2f10", "#c3c9ce"
 INK, _PALE = "#222222", "#d5d9dd"
 UNKNOWN_HATCH, WASTED, SHARED_HATCH = "////", "xxxxx", "..."
-_WIDTH, _DPI, TEXT, SMALL = 7.0, 112, 8.5, 7.5
+_WIDTH, _DPI, TEXT, SMALL = 7.0, 100, 8.5, 7.5
 # The length of an unknown value's box, as a share of the longest bar.
 _UNKNOWN_SHARE = 0.06
 MINUS = "\N{MINUS SIGN}"

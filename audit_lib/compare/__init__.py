@@ -13,6 +13,7 @@ from audit_lib.compare.gaps import gaps_of
 from audit_lib.compare.packages import compare_packages
 from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
+from audit_lib.compare.surface import compare_surface, compare_surface_counts
 
 __all__ = ["Audited", "Comparison", "compare"]
 
@@ -69,12 +70,22 @@ class Comparison:
         return compare_files(self.full, self.minimal)
 
     @cached_property
+    def surface_counts(self) -> pd.DataFrame:
+        """One row a category of things that an attacker would find (schema `SurfaceCount`): see `compare_surface_counts`."""
+        return compare_surface_counts(self.full, self.minimal)
+
+    @cached_property
+    def surface_changes(self) -> pd.DataFrame:
+        """One row a thing that an attacker would find (schema `SurfaceChange`): see `compare_surface`."""
+        return compare_surface(self.full, self.minimal)
+
+    @cached_property
     def finding_changes(self) -> pd.DataFrame:
         """One row a check (schema `FindingChange`): see `compare_findings`."""
         return compare_findings(self.full, self.minimal)
 
     def knows(self, table: str) -> bool:
-        """Tell whether the rows of `file_changes` or `layer_sizes`, or that there are none, say something of both images."""
+        """Tell whether the rows of a table about files or layers, or that there are none, say something of both images."""
         rule = has_layers if table == "layer_sizes" else has_files
         return rule(self.full) and rule(self.minimal)
 

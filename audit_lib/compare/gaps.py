@@ -15,6 +15,7 @@ def gaps_of(full: Audited, minimal: Audited, package_changes: pd.DataFrame) -> I
     yield from _package_gaps(full, minimal)
     yield from _match_gaps(package_changes)
     yield from _size_gaps(full, minimal)
+    yield from _surface_gaps(full, minimal)
 
 
 def _platform_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
@@ -79,7 +80,7 @@ def _size_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
     for role, side in zip(ROLES, (full, minimal), strict=True):
         label = f"{role} ({fact(side, 'image')})"
         if not has_files(side):
-            yield f"{label}: its files are unknown; bytes by category and changed files are not compared"
+            yield f"{label}: its files are unknown; bytes by category, changed files and the attack surface are not compared"
         if fact(side, "compressed_bytes") is None:
             yield f"{label}: its compressed bytes are not stated by where it was read from ({fact(side, 'source')})"
         unknown = int(side.packages["file_bytes"].isna().sum())
@@ -88,3 +89,14 @@ def _size_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
                 f"{label}: {unknown:,} of {len(side.packages):,} packages do not state their files, "
                 "so their bytes are unknown"
             )
+
+
+def _surface_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
+    for role, side in zip(ROLES, (full, minimal), strict=True):
+        label = f"{role} ({fact(side, 'image')})"
+        unread = int((side.binaries["status"] != "read").sum())
+        if unread:
+            yield f"{label}: {unread:,} of {len(side.binaries):,} ELF files could not be read, so how they were hardened is unknown"
+        unknown = side.surface[side.surface["status"] == "unknown"]
+        for (path, detail), rows in unknown.groupby(["path", "detail"]):
+            yield f"{label}: {' and '.join(rows['category'])} are unknown and not compared: {path}: {detail}"

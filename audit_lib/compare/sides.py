@@ -35,6 +35,14 @@ class Audited(Protocol):
         """Schema `Package`."""
 
     @property
+    def binaries(self) -> pd.DataFrame:
+        """Schema `Binary`."""
+
+    @property
+    def surface(self) -> pd.DataFrame:
+        """Schema `SurfaceItem`."""
+
+    @property
     def findings(self) -> pd.DataFrame:
         """Schema `Finding`."""
 

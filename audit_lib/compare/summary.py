@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from audit_lib.compare.sides import Audited, fact, formats_of, has_files, has_layers, unknown_formats
+from audit_lib.compare.surface import compare_surface_counts
 from audit_lib.tables import Summary, make_table, total
 from audit_lib.units import format_bytes, format_count, format_share
+
+_HARDENED: Mapping[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "pie": lambda binaries: binaries["is_pie"],
+    "nx": lambda binaries: binaries["has_nx"],
+    "full_relro": lambda binaries: binaries["relro"].eq("full"),
+    "canary": lambda binaries: binaries["has_canary"],
+    "fortify": lambda binaries: binaries["has_fortify"],
+}
 
 
 def compare_summaries(full: Audited, minimal: Audited) -> pd.DataFrame:
@@ -17,11 +26,19 @@ def compare_summaries(full: Audited, minimal: Audited) -> pd.DataFrame:
 
     Bytes: `file_bytes`, `compressed_bytes`, `unpacked_bytes`, `reclaimable_bytes`, `executables_bytes`,
     `shared_libraries_bytes`. Counts: `packages` (and `packages_deb` … a format), `files` (directories left out),
-    `layers`, `executables`, `shared_libraries` (regular files). Share: `unowned_share` of the bytes. A side where a
-    measure is unknown is missing, and so are `delta` and `reduction_share`; the latter also where full is 0.
+    `layers`, `executables`, `shared_libraries` (regular files), `surface_elf_files`, and `surface_…` for each category of
+    `surface` that either image has or of which nothing can be told. Shares: `unowned_share` of the bytes;
+    `surface_elf_pie_share` of the executables, `surface_elf_nx_share`, `…_full_relro_share`, `…_canary_share`,
+    `…_fortify_share` of the ELF files that can tell. A side where a measure is unknown is missing, and so are `delta` and
+    `reduction_share`; the latter also where full is 0.
     """
     sides = [_measures(side, formats_of(full) | formats_of(minimal)) for side in (full, minimal)]
-    return make_table(Summary, [_summary_row(measure, sides[0][measure], sides[1][measure]) for measure in sides[0]])
+    rows = [_summary_row(measure, sides[0][measure], sides[1][measure]) for measure in sides[0]]
+    counts = compare_surface_counts(full, minimal)
+    for count in counts[~(counts["count_full"].eq(0) & counts["count_minimal"].eq(0)).fillna(value=False)].itertuples():
+        values = (("count", _whole(count.count_full)), ("count", _whole(count.count_minimal)))
+        rows.append(_summary_row(f"surface_{str(count.category).replace(' ', '_').replace('-', '_')}", *values))
+    return make_table(Summary, rows)
 
 
 def headline_of(summary: pd.DataFrame, full: str, minimal: str) -> Iterator[str]:
@@ -75,7 +92,18 @@ def _measures(side: Audited, formats: set[str]) -> dict[str, tuple[str, float | 
         files = side.files[(side.files["category"] == category) & (side.files["kind"] == "file")]
         measures[name] = ("count", len(files) if is_known else None)
         measures[f"{name}_bytes"] = ("bytes", total(files["file_bytes"]) if is_known else None)
+    measures["surface_elf_files"] = ("count", len(side.binaries) if is_known else None)
+    for name, is_so in _HARDENED.items():
+        measures[f"surface_elf_{name}_share"] = ("share", _share(side, is_so) if is_known else None)
     return measures
+
+
+def _share(side: Audited, is_so: Callable[[pd.DataFrame], pd.Series]) -> float | None:
+    """Return the share of ELF files of which something holds, of those that tell; None where any was not read, or none tells."""
+    if (side.binaries["status"] != "read").any():
+        return None
+    told = is_so(side.binaries).dropna()
+    return float(told.mean()) if len(told) else None
 
 
 def _summary_row(measure: str, full: tuple[Any, Any], minimal: tuple[Any, Any]) -> Summary:

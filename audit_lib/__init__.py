@@ -11,12 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from audit_lib import sizes
-from audit_lib.audit import Audit, audit
+from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
+from audit_lib.severity import worst_first
 from audit_lib.tags import tags
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "Fleet",
     "Limits",
     "audit",
+    "audit_if_named",
     "audit_many",
     "charts",
     "compare",
@@ -47,6 +49,7 @@ __all__ = [
     "sizes",
     "spdx_text",
     "tags",
+    "worst_first",
     "write_tables",
 ]
 _LATER = {

@@ -34,6 +34,7 @@ from audit_lib.commands.shared import (
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
+from audit_lib.severity import worst_first
 from audit_lib.tags import tags
 
 _INTERRUPTED = 130
@@ -49,6 +50,7 @@ COMPARISON_TABLES = (
     "surface_counts",
     "surface_changes",
     "finding_changes",
+    "migration_risks",
 )
 _ALL = "all"
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
@@ -126,6 +128,9 @@ def inspect(
     finish(found.gaps, found.is_damaged, quiet=quiet)
 
 
+_APP_HELP = "An application's image that was built on FULL: which of its files would break on MINIMAL."
+
+
 @cli.command(
     "compare",
     help=f"""Compare a full image with a minimal one.
@@ -137,11 +142,13 @@ Without --table: the summary and what changed most. With it, that table, whole.
 Examples:
   image-audit compare docker:python:3.13 docker:python:3.13-slim
   image-audit compare full.tar minimal.tar --table package_changes --format csv
+  image-audit compare docker:python:3.13 docker:python:3.13-slim --app docker:my-app --table migration_risks
 """,
 )
 @click.argument("full")
 @click.argument("minimal")
 @click.option("--table", type=click.Choice(COMPARISON_TABLES), help="Which table.")
+@click.option("--app", metavar="REFERENCE", help=_APP_HELP)
 @output_options
 @POLICY_OPTION
 @image_options
@@ -151,6 +158,7 @@ def compare_images(
     full: str,
     minimal: str,
     table: str | None,
+    app: str | None,
     form: str,
     output: Path | None,
     platform: str | None,
@@ -159,15 +167,19 @@ def compare_images(
     policy: Path | None,
 ) -> None:
     """Compare a full image with a minimal one."""
+    references = (full, minimal) if app is None else (full, minimal, app)
     audits = [
         audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
-        for reference in (full, minimal)
+        for reference in references
     ]
-    both = compare(*audits)
+    both = compare(audits[0], audits[1], app=None if app is None else audits[2])
     if table is None and form == "table":
         write_text(_comparison_overview(both), output)
     else:
-        write_table(getattr(both, table or "summary"), form, output)
+        name = table or "summary"
+        shown = getattr(both, name)
+        shown = worst_first(shown) if name == "migration_risks" else shown
+        write_table(shown, form, output, is_known=both.knows(name))
     finish(both.gaps, any(one.is_damaged for one in audits), quiet=quiet)
 
 
@@ -209,6 +221,7 @@ Examples:
 @click.option(
     "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
 )
+@click.option("--app", metavar="REFERENCE", help=_APP_HELP)
 @PLAIN_HTTP_OPTION
 @STORE_OPTION
 @click.pass_obj
@@ -221,6 +234,7 @@ def report(
     parameters: tuple[tuple[str, str], ...],
     formats: str,
     platform: str | None,
+    app: str | None,
 ) -> None:
     """Write a report that a reviewer can open."""
     from audit_lib.reports import run_report  # noqa: PLC0415 - Jupyter's machinery takes half a second to import
@@ -229,6 +243,8 @@ def report(
     images = {"full_image": full, "minimal_image": minimal} if minimal else {"image": full}
     if platform is not None:
         images["platform"] = platform
+    if app is not None:
+        images["app_image"] = app
     target = folder or Path("reports") / Path(name).stem
     made = run_report(
         name,
@@ -343,9 +359,12 @@ def _comparison_overview(both: Comparison) -> str:
         .assign(order=lambda table: table["delta_bytes"].abs())
         .sort_values("order", ascending=False, kind="stable")
     )
+    risks = worst_first(both.migration_risks[both.migration_risks["severity"].isin(["high", "medium"])])
     return "\n\n".join(
         [
             repr(show(both.summary, rows=None)),
+            "What the move would break (severity high and medium; --table migration_risks tells all)\n"
+            + repr(show(risks[["severity", "place", "why"]], rows=15, is_known=both.knows("migration_risks"))),
             "Package databases\n" + repr(show(pd.concat([both.full.databases, both.minimal.databases]), rows=None)),
             "Packages that changed most\n"
             + repr(show(largest.drop(columns=["order", "matched_by", "counterpart"]), rows=15)),

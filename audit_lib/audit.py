@@ -7,7 +7,7 @@ import json
 import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,9 @@ from audit_lib.claims import claim_notes, claims_tables, unread_documents
 from audit_lib.clock import now_utc, parse_day
 from audit_lib.compliance import Policy, findings_of, read_policy
 from audit_lib.errors import AuditError, SbomError
-from audit_lib.evidence import binaries, secrets
+from audit_lib.evidence import secrets
 from audit_lib.evidence.configuration import cleaned
+from audit_lib.extracted import accounts_table, binaries_table, loader_table, scripts_table
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
 from audit_lib.ownership import Ownership
@@ -34,8 +35,9 @@ from audit_lib.seen import seen_in
 from audit_lib.sources import sample
 from audit_lib.sources.base import Facts, LayerRef
 from audit_lib.store import Store, opened_store
-from audit_lib.surface import surface_table
+from audit_lib.surface import Seen, surface_table
 from audit_lib.tables import (
+    Account,
     AlteredFile,
     Binary,
     Database,
@@ -43,15 +45,18 @@ from audit_lib.tables import (
     Finding,
     Image,
     Layer,
+    LoaderPath,
     Package,
     Referrer,
     RemovedPackage,
     Row,
     SbomClaim,
     SbomDocument,
+    Script,
     Status,
     SurfaceItem,
     make_table,
+    plain_text,
     total,
 )
 from audit_lib.units import format_bytes, format_count, format_share
@@ -66,6 +71,9 @@ TABLES: Mapping[str, type[Row]] = {
     "removed_packages": RemovedPackage,
     "altered_files": AlteredFile,
     "binaries": Binary,
+    "scripts": Script,
+    "loader_paths": LoaderPath,
+    "accounts": Account,
     "referrers": Referrer,
     "sbom_documents": SbomDocument,
     "sbom_claims": SbomClaim,
@@ -82,8 +90,8 @@ class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
-    `binaries`, `surface`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the image configuration as parsed JSON,
-    without the secrets in it.
+    `binaries`, `scripts`, `loader_paths`, `accounts`, `surface`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the
+    image configuration as parsed JSON, without the secrets in it.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
@@ -98,6 +106,9 @@ class Audit:
     removed_packages: pd.DataFrame
     altered_files: pd.DataFrame
     binaries: pd.DataFrame
+    scripts: pd.DataFrame
+    loader_paths: pd.DataFrame
+    accounts: pd.DataFrame
     referrers: pd.DataFrame
     sbom_documents: pd.DataFrame
     sbom_claims: pd.DataFrame
@@ -225,6 +236,11 @@ def _today(stated_utc: str | None) -> str:
     return day.isoformat()
 
 
+def audit_if_named(reference: str, *, platform: str | None = None) -> Audit | None:
+    """Return the `Audit` of the image that a notebook's parameter names, None where it is "" and so names none."""
+    return audit(reference, platform=platform) if reference else None
+
+
 def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
     """Return the audit of an image that is known from an SBOM alone."""
     document = stated.read_document(path, reference, limit=limits.kept_file_bytes)
@@ -269,7 +285,10 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         packages=_hidden(packages),
         removed_packages=removed_packages,
         altered_files=altered_files,
-        binaries=_binaries_table(ownership, label),
+        binaries=binaries_table(ownership, label),
+        scripts=scripts_table(ownership, label),
+        loader_paths=loader_table(inventory.rootfs, label),
+        accounts=accounts_table(seen, label),
         referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
         sbom_documents=_hidden(sbom_documents),
         sbom_claims=sbom_claims,
@@ -279,7 +298,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
             *_notes(image.iloc[0], removed_packages, altered_files),
             *claim_notes(sbom_claims, label),
         ),
-        unknown=frozenset({"referrers"} if facts.referrers is None else ()),
+        unknown=frozenset(_unknown(facts, seen)),
         referrers_problem=facts.referrers_problem,
     )
 
@@ -289,6 +308,14 @@ def _hidden(table: pd.DataFrame) -> pd.DataFrame:
     said = {text: secrets.hidden(text) for text in table["detail"].dropna().unique()}
     changed = {text: shown for text, shown in said.items() if text != shown}
     return table.assign(detail=table["detail"].replace(changed)) if changed else table
+
+
+def _unknown(facts: Facts, seen: Seen) -> Iterator[str]:
+    """Yield the tables of which nothing is known, though the image's files are."""
+    if facts.referrers is None:
+        yield "referrers"
+    if seen.users is None or seen.groups is None:
+        yield "accounts"
 
 
 def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> Iterator[str]:
@@ -328,13 +355,13 @@ def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFra
     octal = {mode: f"{mode:04o}" for mode in set(modes)}
     columns: dict[str, list[Any]] = {
         "image": [label] * len(paths),
-        "path": [_text(path) for path in paths],
+        "path": [plain_text(path) for path in paths],
         "kind": kinds,
         "file_bytes": sizes_,
         "mode": [octal[mode] for mode in modes],
         "uid": uids,
         "gid": gids,
-        "link_target": [None if link is None else _text(link) for link in links],
+        "link_target": [None if link is None else plain_text(link) for link in links],
         "layer": layers,
         "format": [owner[0] if owner else None for owner in ownership.owners],
         "package": [owner[1] if owner else None for owner in ownership.owners],
@@ -349,14 +376,14 @@ def _databases_table(inventory: Inventory, label: str) -> pd.DataFrame:
     rows: dict[tuple[str, str], Database] = {}
 
     def say(form: str, path: str, status: Status, count: int | None, detail: str | None) -> None:
-        shown = _text(f"/{path}") if not path.startswith("**/") else path
+        shown = plain_text(f"/{path}") if not path.startswith("**/") else path
         rows[form, shown] = Database(
             image=label,
             database_path=shown,
             format=form,
             status=status,
             package_count=count,
-            detail=None if detail is None else _text(detail),
+            detail=None if detail is None else plain_text(detail),
         )
 
     for form in FORMATS:
@@ -394,22 +421,22 @@ def _packages_table(
             row = Package(
                 image=label,
                 format=place.form.name,
-                name=_text(found.name),
-                version=None if found.version is None else _text(found.version),
+                name=plain_text(found.name),
+                version=None if found.version is None else plain_text(found.version),
                 architecture=found.architecture,
                 purl=purl_of(place.form, found, distro),
                 source_name=found.source_name,
                 source_version=found.source_version,
-                licenses=licenses.normalized(map(_text, found.licenses)),
+                licenses=licenses.normalized(map(plain_text, found.licenses)),
                 installed_size_bytes=found.installed_size_bytes,
                 file_bytes=None if weight is None else weight[0],
                 file_count=None if weight is None else weight[1],
                 first_layer=first_layer,
-                database_path=_text(f"/{found.path}"),
+                database_path=plain_text(f"/{found.path}"),
                 parent=ownership.parent(place.form, found),
                 created_by=None if first_layer is None else instructions[first_layer - 1],
                 cpes=" ".join(cpe.candidates(place.form.name, found)) or None,
-                detail=None if found.detail is None else _text(found.detail),
+                detail=None if found.detail is None else plain_text(found.detail),
             )
             # A database that states the same package twice (two stanzas, two archives in one) states it once here.
             rows.setdefault((row.format, row.name, row.version, row.architecture, row.database_path), row)
@@ -424,17 +451,17 @@ def _removed_table(inventory: Inventory, layers: pd.DataFrame, label: str) -> pd
         row = RemovedPackage(
             image=label,
             format=removal.form.name,
-            name=_text(found.name),
-            version=None if found.version is None else _text(found.version),
+            name=plain_text(found.name),
+            version=None if found.version is None else plain_text(found.version),
             architecture=found.architecture,
             change=removal.how(inventory.rootfs),
-            replaced_by=None if removal.replaced_by is None else _text(removal.replaced_by),
+            replaced_by=None if removal.replaced_by is None else plain_text(removal.replaced_by),
             first_layer=removal.first_layer,
             removed_layer=removal.layer,
             removed_by=instructions[removal.layer - 1],
             hidden_bytes=removal.hidden_bytes(inventory.rootfs),
             left_file_count=None if removal.files is None else len(removal.left(inventory.rootfs)),
-            database_path=_text(f"/{found.path}"),
+            database_path=plain_text(f"/{found.path}"),
         )
         rows.setdefault(
             (row.format, row.name, row.version, row.architecture, row.database_path, row.removed_layer), row
@@ -447,31 +474,16 @@ def _altered_table(inventory: Inventory, ownership: Ownership, label: str, *, ch
     for one in alterations(inventory, ownership, checked=check_files):
         row = AlteredFile(
             image=label,
-            path=_text(f"/{one.path}"),
+            path=plain_text(f"/{one.path}"),
             change=one.change,
             format=one.format,
-            package=_text(one.package),
+            package=plain_text(one.package),
             layer=one.layer,
             expected_digest=one.expected,
             found_digest=one.found,
         )
         rows.setdefault((row.path, row.format, row.package), row)
     return make_table(AlteredFile, rows.values())
-
-
-def _binaries_table(ownership: Ownership, label: str) -> pd.DataFrame:
-    rootfs = ownership.rootfs
-    rows = {path: binaries.facts_of(found) for path, found in rootfs.evidence(binaries.NAME).items()}
-    unread = {
-        path: {"status": "not_examined", "detail": why} for path, why in rootfs.not_examined(binaries.NAME).items()
-    }
-    columns: dict[str, list[Any]] = {column.name: [] for column in fields(Binary)}
-    for path, facts in sorted((rows | unread).items()):
-        owner = ownership.owner(path)
-        named = {"image": label, "path": _text(f"/{path}"), "package": owner[1] if owner else None}
-        for name, values in columns.items():
-            values.append({**facts, **named}.get(name))
-    return make_table(Binary, columns)
 
 
 def _instructions(layers: pd.DataFrame) -> list[str | None]:
@@ -567,11 +579,6 @@ def _image_table(  # noqa: PLR0913 - what the tables of an image add up to
             )
         ],
     )
-
-
-def _text(value: str) -> str:
-    r"""Return text that every table and file can hold: bytes that are not UTF-8 are shown as `\xNN`."""
-    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _string(value: object) -> str | None:

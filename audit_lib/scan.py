@@ -151,11 +151,11 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
     kept_globs = [*globs, *(glob for form in formats for glob in form.globs)]
     router = Router({_KEEP: kept_globs, **{form.name: form.extract_globs for form in extractors}})
     asking, exact = router.askers, frozenset(kept_globs)
-    magics = sorted({form.extract_magic[:_MAGIC_BYTES] for form in extractors if form.extract_magic})
-    by_magic = {
-        magic: [form.name for form in extractors if (form.extract_magic or b"")[:_MAGIC_BYTES] == magic]
-        for magic in magics
-    }
+    by_magic: dict[bytes, set[str]] = {}
+    for form in extractors:
+        if form.extract_magic:
+            by_magic.setdefault(form.extract_magic[:_MAGIC_BYTES], set()).add(form.name)
+    lengths = sorted({len(magic) for magic in by_magic})
     paths, kinds, sizes, owners = scan.paths, scan.kinds, scan.sizes, scan.owners
     kept_bytes = 0
     searched_bytes = limits.searched_bytes if sieves else -1
@@ -191,8 +191,9 @@ def _walk(  # noqa: C901, PLR0912, PLR0913, PLR0915 - the one loop of the scan: 
         elif head == _ARCHIVE:
             scan.magics[row] = "archive"
         wanted = asking(path)
-        if head in by_magic:
-            wanted = wanted.union(by_magic[head])
+        for length in lengths:
+            if head[:length] in by_magic:
+                wanted = wanted.union(by_magic[head[:length]])
         is_text = (
             member.stored <= searched_bytes
             and head != _ELF

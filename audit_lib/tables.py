@@ -48,6 +48,34 @@ SurfaceCategory = Literal[
 ]
 FindingStatus = Literal["pass", "fail", "manual", "not_assessable", "waived"]
 Severity = Literal["critical", "high", "medium", "low"]
+LoaderPathKind = Literal["default", "cache", "configured", "included", "preload", "unreadable"]
+RiskSeverity = Literal["high", "medium", "low", "info"]
+Risk = Literal[
+    "architecture_differs",
+    "base_differs",
+    "certificates_missing",
+    "command_missing",
+    "entrypoint_differs",
+    "environment_differs",
+    "interpreter_missing",
+    "libc_differs",
+    "library_lost",
+    "library_missing",
+    "library_version_missing",
+    "link_target_missing",
+    "loader_missing",
+    "locale_missing",
+    "name_service_missing",
+    "permission_missing",
+    "runtime_version_differs",
+    "shell_missing",
+    "temporary_folder_missing",
+    "time_zones_missing",
+    "unreadable",
+    "user_differs",
+    "user_missing",
+    "working_directory_differs",
+]
 Category = Literal[
     "caches",
     "bytecode",
@@ -586,6 +614,65 @@ class FindingChange(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Account(Row):
+    """One row a user of /etc/passwd, or a group of /etc/group; of several lines of one name the first, which counts.
+
+    `id`: the user's or the group's. `primary_gid`, `home`, `shell` are missing for a group; `members`: the users that it lists,
+    joined by ", ". Passwords are in no table; whether one is empty tells `surface`.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "kind", "name")
+
+    image: str
+    kind: Literal["user", "group"]
+    name: str
+    id: int
+    primary_gid: int | None
+    home: str | None
+    shell: str | None
+    members: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Script(Row):
+    """One row a file that begins with `#!`, under the first of its names: which program runs it.
+
+    `interpreter`: the path in its first line; `argument`: what follows it, which the kernel hands over as one word. The first is
+    missing where the line names none or the file was not looked into; `detail` says why. `commands`: those that a shell's script
+    calls, joined by ", ", as far as its text tells that; missing for those of a package manager.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "path")
+
+    image: str
+    path: str
+    package: str | None
+    interpreter: str | None
+    argument: str | None
+    commands: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoaderPath(Row):
+    """One row a statement of where the dynamic loader looks for libraries; `position` is its place in the file that states it.
+
+    `kind`: `default` (`path` is a folder built into the loader `stated_in`), `cache` (ld.so.cache says that the library `name` is
+    at `path`), `configured` (a folder: in ld.so.conf, which only ldconfig reads, or in musl's settings), `included` (a glob of
+    further settings), `preload` (a library loaded before all others), `unreadable` (it is not what it should be: `name` says why).
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "stated_in", "position")
+
+    image: str
+    stated_in: str
+    position: int
+    kind: LoaderPathKind
+    path: str
+    name: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SizeGroup(Row):
     """One row a group of an image's files, directories left out; within a grouping `file_bytes` adds up to the image's.
 
@@ -730,6 +817,27 @@ class FileChange(Row):
     category: Category
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigrationRisk(Row):
+    """One row a thing that works on the full image and would not, or would otherwise, on the minimal one; told from files alone.
+
+    `place`: the path of a file, or the instruction that states it (`CMD`, `ENV TZ`). `needs`: what is not there or differs, one
+    thing a row. `severity`: `high`: the container will not start, or a command that it states cannot run. `medium`: something that
+    the application brings, or its runtime usually needs, will not work when it is used. `low`: only some programs need it, and
+    nothing tells that this one does. `info`: a difference to know of. `package`: the owner of the file at `place` before the move.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("place", "risk", "needs")
+
+    place: str
+    risk: Risk
+    needs: str
+    severity: RiskSeverity
+    why: str
+    what_to_do: str
+    package: str | None
+
+
 def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Return a table of `row`: its fields as columns, in order, nullable types, sorted by `KEY`.
 
@@ -776,6 +884,11 @@ def check_table(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:
         first = frame.loc[frame.duplicated(list(row.KEY)), list(row.KEY)].iloc[0].tolist()
         raise TableError(f"{row.__name__}: key {list(row.KEY)} occurs twice: {first}")
     return frame
+
+
+def plain_text(value: str) -> str:
+    r"""Return text that every table and file can hold: bytes that are not UTF-8 are shown as `\xNN`."""
+    return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def total(values: pd.Series) -> int | None:

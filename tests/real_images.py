@@ -48,6 +48,13 @@ DEBIAN: Mapping[str, tuple[str, ...]] = {
         "--include=skopeo,python3-pip,python3-setuptools",
         "bookworm",
     ),
+    # An application's full base, and what it may be moved to: unpacked packages, no shell, no accounts, no certificates.
+    "application": ("mmdebstrap", "--variant=minbase", "--include=python3,ca-certificates,tzdata,musl", "bookworm"),
+    "only-glibc": ("mmdebstrap", "--variant=extract", "--include=libc6,base-files", "bookworm"),
+    "only-older-glibc": ("mmdebstrap", "--variant=extract", "--include=libc6,base-files", "bullseye"),
+    "only-musl": ("mmdebstrap", "--variant=extract", "--include=musl,busybox-static", "bookworm"),
+    "only-python": ("mmdebstrap", "--variant=extract", "--include=python3,base-files", "bookworm"),
+    "only-newer-python": ("mmdebstrap", "--variant=extract", "--include=python3,base-files", "trixie"),
 }
 
 FULL = "audit-test/full:latest"

@@ -407,8 +407,8 @@ def test_an_image_whose_files_are_unknown_has_no_sizes_rather_than_zero():
     assert measure(both, "executables") == ["count", 0, None, None, None]
     assert measure(both, "reclaimable_bytes") == ["bytes", 0, None, None, None]
     assert (
-        "minimal (s): its files are unknown; bytes by category, changed files and the attack surface are not compared"
-        in both.gaps
+        "minimal (s): its files are unknown; bytes by category, changed files, the attack surface and what a move would "
+        "break are not compared" in both.gaps
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,10 +11,15 @@ import pandas as pd
 from audit_lib.compare.files import compare_categories, compare_files, compare_layers
 from audit_lib.compare.findings import compare_findings
 from audit_lib.compare.gaps import gaps_of
+from audit_lib.compare.migration import compare_migration
 from audit_lib.compare.packages import compare_packages
 from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
 from audit_lib.compare.surface import compare_surface, compare_surface_counts
+
+_OF_FILES = frozenset(
+    {"file_changes", "category_sizes", "layer_sizes", "surface_counts", "surface_changes", "migration_risks"}
+)
 
 __all__ = ["Audited", "Comparison", "compare"]
 
@@ -22,22 +28,29 @@ __all__ = ["Audited", "Comparison", "compare"]
 class Comparison:
     """The tables of a full and a minimal image compared; each is made when it is first asked for.
 
-    `full` and `minimal` are the two audits. A difference is `minimal - full`, so smaller is negative. What is
-    unknown on a side stays unknown (missing) and is told by `gaps`; it is never counted as none.
+    `full` and `minimal` are the two audits, `app` that of an application's image that was built on `full`, if any. A difference
+    is `minimal - full`, so smaller is negative. What is unknown on a side stays unknown (missing) and is told by `gaps`; it is
+    never counted as none.
     """
 
     full: Audited
     minimal: Audited
+    app: Audited | None = None
+
+    @property
+    def _sides(self) -> dict[str, Audited]:
+        sides = {"full": self.full, "minimal": self.minimal}
+        return sides if self.app is None else {**sides, "app": self.app}
 
     @cached_property
     def images(self) -> pd.DataFrame:
-        """Both images, one row each: `role` (full, minimal), then the columns of `Image`."""
-        return _side_by_side(self.full.image, self.minimal.image)
+        """The images, one row each: `role` (full, minimal, and app where there is one), then the columns of `Image`."""
+        return _side_by_side({role: side.image for role, side in self._sides.items()})
 
     @cached_property
     def databases(self) -> pd.DataFrame:
-        """The places where package databases were looked for in both images: `role`, then the columns of `Database`."""
-        return _side_by_side(self.full.databases, self.minimal.databases)
+        """The places where package databases were looked for in the images: `role`, then the columns of `Database`."""
+        return _side_by_side({role: side.databases for role, side in self._sides.items()})
 
     @property
     def headline(self) -> str:
@@ -84,22 +97,37 @@ class Comparison:
         """One row a check (schema `FindingChange`): see `compare_findings`."""
         return compare_findings(self.full, self.minimal)
 
+    @cached_property
+    def migration_risks(self) -> pd.DataFrame:
+        """One row a thing that the move would break (schema `MigrationRisk`): see `compare_migration`."""
+        return compare_migration(self.full, self.minimal, self.app)
+
     def knows(self, table: str) -> bool:
-        """Tell whether the rows of a table about files or layers, or that there are none, say something of both images."""
+        """Tell whether the rows of a table, or that it has none, say something of the images.
+
+        `file_changes`, `category_sizes` and `migration_risks` need to know their files, `layer_sizes` their layers.
+        """
+        if table not in _OF_FILES:
+            return True
+        if table == "migration_risks" and self.app is not None and not has_files(self.app):
+            return False
         rule = has_layers if table == "layer_sizes" else has_files
         return rule(self.full) and rule(self.minimal)
 
     @property
     def gaps(self) -> tuple[str, ...]:
         """What this comparison cannot tell and why, a sentence each, with counts; empty where it can tell all."""
-        return tuple(gaps_of(self.full, self.minimal, self.package_changes))
+        return tuple(gaps_of(self.full, self.minimal, self.package_changes, self.app))
 
 
-def compare(full: Audited, minimal: Audited) -> Comparison:
-    """Return the `Comparison` of two audits (or of anything that has their tables)."""
-    return Comparison(full=full, minimal=minimal)
+def compare(full: Audited, minimal: Audited, *, app: Audited | None = None) -> Comparison:
+    """Return the `Comparison` of two audits (or of anything that has their tables).
+
+    `app`: the audit of an application's image that was built on `full`; `migration_risks` then tells what of it would break.
+    """
+    return Comparison(full=full, minimal=minimal, app=app)
 
 
-def _side_by_side(full: pd.DataFrame, minimal: pd.DataFrame) -> pd.DataFrame:
-    both = pd.concat([full.assign(role="full"), minimal.assign(role="minimal")], ignore_index=True)
-    return both.astype({"role": "string"})[["role", *full.columns]]
+def _side_by_side(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    every = pd.concat([table.assign(role=role) for role, table in tables.items()], ignore_index=True)
+    return every.astype({"role": "string"})[["role", *tables["full"].columns]]

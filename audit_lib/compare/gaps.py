@@ -6,16 +6,29 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from audit_lib.compare.sides import DISTRIBUTION_FORMATS, ROLES, Audited, fact, formats_of, has_files, is_stated
+from audit_lib.compare.sides import (
+    DISTRIBUTION_FORMATS,
+    ROLES,
+    Audited,
+    fact,
+    formats_of,
+    has_files,
+    has_layers,
+    is_built_on,
+    is_stated,
+)
 
 
-def gaps_of(full: Audited, minimal: Audited, package_changes: pd.DataFrame) -> Iterator[str]:
+def gaps_of(
+    full: Audited, minimal: Audited, package_changes: pd.DataFrame, app: Audited | None = None
+) -> Iterator[str]:
     """Yield a sentence for each thing that is unknown, guessed or not comparable."""
     yield from _platform_gaps(full, minimal)
     yield from _package_gaps(full, minimal)
     yield from _match_gaps(package_changes)
     yield from _size_gaps(full, minimal)
     yield from _surface_gaps(full, minimal)
+    yield from _move_gaps(full, app)
 
 
 def _platform_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
@@ -80,7 +93,10 @@ def _size_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
     for role, side in zip(ROLES, (full, minimal), strict=True):
         label = f"{role} ({fact(side, 'image')})"
         if not has_files(side):
-            yield f"{label}: its files are unknown; bytes by category, changed files and the attack surface are not compared"
+            yield (
+                f"{label}: its files are unknown; bytes by category, changed files, the attack surface and what a move would "
+                "break are not compared"
+            )
         if fact(side, "compressed_bytes") is None:
             yield f"{label}: its compressed bytes are not stated by where it was read from ({fact(side, 'source')})"
         unknown = int(side.packages["file_bytes"].isna().sum())
@@ -100,3 +116,16 @@ def _surface_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
         unknown = side.surface[side.surface["status"] == "unknown"]
         for (path, detail), rows in unknown.groupby(["path", "detail"]):
             yield f"{label}: {' and '.join(rows['category'])} are unknown and not compared: {path}: {detail}"
+
+
+def _move_gaps(full: Audited, app: Audited | None) -> Iterator[str]:
+    """Yield what is not known of the application's own files."""
+    if app is None:
+        return
+    if not has_files(app):
+        yield f"app ({fact(app, 'image')}): its files are unknown, and so is what the move would break"
+    elif has_layers(full) and not is_built_on(full, app):
+        yield (
+            f"app ({fact(app, 'image')}): its layers do not begin with those of {fact(full, 'image')}; what that does not have was "
+            "taken for the application's own"
+        )

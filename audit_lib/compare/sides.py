@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -46,6 +47,25 @@ class Audited(Protocol):
     def findings(self) -> pd.DataFrame:
         """Schema `Finding`."""
 
+    @property
+    def scripts(self) -> pd.DataFrame:
+        """Schema `Script`."""
+
+    @property
+    def loader_paths(self) -> pd.DataFrame:
+        """Schema `LoaderPath`."""
+
+    @property
+    def accounts(self) -> pd.DataFrame:
+        """Schema `Account`."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The image configuration as parsed JSON."""
+
+    def knows(self, table: str) -> bool:
+        """Tell whether the rows of a table, or that it has none, say something of the image."""
+
 
 def fact(side: Audited, name: str) -> Any:
     """Return a column of the image's row, None where it is missing."""
@@ -78,3 +98,9 @@ def unknown_formats(side: Audited, formats: set[str]) -> set[str]:
     if not side.databases["status"].isin(["read", "damaged"]).any():
         return formats
     return formats & set(side.databases.loc[side.databases["status"] == "damaged", "format"])
+
+
+def is_built_on(full: Audited, app: Audited) -> bool:
+    """Tell whether an image's layers begin with those of another."""
+    base = full.layers["diff_id"].tolist()
+    return app.layers["diff_id"].tolist()[: len(base)] == base

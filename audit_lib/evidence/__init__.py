@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from audit_lib.evidence import accounts, applets, binaries, secrets
+from audit_lib.evidence import accounts, applets, binaries, loader, scripts, secrets
 from audit_lib.formats.base import Extractor
 
-EXTRACTORS: tuple[Extractor, ...] = (accounts.EXTRACTOR, applets.EXTRACTOR, binaries.EXTRACTOR, secrets.EXTRACTOR)
+EXTRACTORS: tuple[Extractor, ...] = (
+    accounts.EXTRACTOR,
+    applets.EXTRACTOR,
+    binaries.EXTRACTOR,
+    loader.EXTRACTOR,
+    scripts.EXTRACTOR,
+    secrets.EXTRACTOR,
+)

@@ -123,7 +123,7 @@ class Format:
     `is_distribution`: the operating system's own packages (their purl names the distro).
 
     `extract` (path, contents) takes small evidence out of one file while it passes by: a file is handed to it, whole,
-    when its path matches `extract_globs` or its contents begin with `extract_magic` (four bytes). What it returns is what
+    when its path matches `extract_globs` or its contents begin with `extract_magic` (up to four bytes). What it returns is what
     `Tree.evidence(name)` gives for that path; None is "nothing of interest". It may raise `DamagedDatabaseError`.
     `digests`: what the database says of a package's files, path → (algorithm as hashlib names it, or "sha256-160" for the
     first 160 bits of one; hexadecimal digest); None where it says nothing. Configuration files are left out: they are there

@@ -1,0 +1,148 @@
+"""Whether the commands that an image states could run in a world."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from audit_lib import shell
+from audit_lib.compare.programs import Fault, Programs
+from audit_lib.compare.running import Command
+
+
+class _Interpreter(NamedTuple):
+    """How a language's interpreter reads its words: options that take a value, and those after which no file follows."""
+
+    names: re.Pattern[str]
+    valued: frozenset[str]
+    last: frozenset[str]
+
+
+_INTERPRETERS = (
+    _Interpreter(re.compile(r"(python|pypy)[\d.]*"), frozenset({"-W", "-X"}), frozenset({"-c", "-m", "-"})),
+    _Interpreter(
+        re.compile(r"node(js)?"), frozenset({"-r", "--require", "--import"}), frozenset({"-e", "-p", "--eval", "-"})
+    ),
+    _Interpreter(re.compile(r"ruby[\d.]*"), frozenset({"-r", "-I", "-C"}), frozenset({"-e", "-S"})),
+    _Interpreter(re.compile(r"perl[\d.]*"), frozenset({"-I"}), frozenset({"-e", "-E", "-S"})),
+    _Interpreter(re.compile(r"php[\d.]*"), frozenset({"-c", "-d"}), frozenset({"-r", "-S", "-m", "-i"})),
+    _Interpreter(re.compile("|".join(sorted(shell.NAMES))), frozenset({"-o"}), frozenset({"-c", "-s"})),
+)
+# What text a shell would take apart in a way that an exec form cannot say.
+_NEEDS_SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]")
+
+
+def command_faults(programs: Programs, command: Command) -> Iterator[Fault]:
+    """Yield why a command that an image states could not run: its program, and what a shell or an interpreter is told to run."""
+    name, text = command.words[0], command.shell_text
+    path = programs.which(name)
+    if path is None:
+        yield _shell_fault(command, text) if text is not None else _missing(programs, command, name)
+        return
+    yield from programs.faults(path)
+    if text is not None:
+        for called in shell.commands(text):
+            found = programs.which(called)
+            if found is None:
+                yield _missing(programs, command, called)
+            else:
+                yield from programs.faults(found)
+        return
+    file = _given_file(command.words, programs.world.file(path) or path)
+    if file is not None and not programs.world.is_there(programs.running.absolute(file)):
+        where = programs.running.absolute(file)
+        yield Fault(
+            "command_missing",
+            command.instruction,
+            file,
+            f"{command.instruction} has {name} run {file}, and there is no {where}",
+            "name the file by its whole path, and see that ENTRYPOINT, CMD and WORKDIR are stated by the application itself",
+        )
+
+
+def script_faults(programs: Programs, path: str) -> Iterator[Fault]:
+    """Yield the commands that a shell's script calls and that are not found: told by its text, so one may be never reached."""
+    script = programs.world.scripts.get(programs.world.file(path) or path)
+    for called in script.commands if script is not None else ():
+        if programs.which(called) is None:
+            yield Fault(
+                "command_missing",
+                path,
+                called,
+                f"the script {path} calls {called}, which is not there",
+                "install it, or do without it in the script",
+            )
+
+
+def programs_of(programs: Programs, command: Command) -> Iterator[str]:
+    """Yield the files that run for a command, as far as is stated: its program, interpreters behind it, what its shell is told."""
+    called = [command.words[0], *(shell.commands(command.shell_text) if command.shell_text is not None else ())]
+    for name in called:
+        path = programs.which(name)
+        if path is not None:
+            yield from programs.interpreters(path)
+    file = None if command.shell_text is not None else _given_file(command.words, command.words[0])
+    if file is not None:
+        yield from programs.interpreters(programs.running.absolute(file))
+
+
+def _shell_fault(command: Command, text: str) -> Fault:
+    plain = None if _NEEDS_SHELL.search(text) else _split(text)
+    form = json.dumps(plain, ensure_ascii=False) if plain else '["program", "argument"]'
+    instruction = f"HEALTHCHECK CMD {form}" if command.instruction == "HEALTHCHECK" else f"{command.instruction} {form}"
+    return Fault(
+        "shell_missing",
+        command.instruction,
+        command.words[0],
+        f"{command.instruction} is run by {command.words[0]} (shell form), which is not there",
+        f"write it in exec form: {instruction}",
+    )
+
+
+def _missing(programs: Programs, command: Command, name: str) -> Fault:
+    if "/" in name:
+        why, todo = f"there is no {programs.running.absolute(name)}", "install it, or name what is there"
+    else:
+        why, todo = f"it is in none of the folders of PATH ({':'.join(programs.running.path)})", "install it"
+        elsewhere = _elsewhere(programs, name)
+        if elsewhere is not None:
+            why, todo = f"{why}, but at {elsewhere}", f"set PATH, or name it as {elsewhere}"
+    return Fault("command_missing", command.instruction, name, f"{command.instruction} runs {name}: {why}", todo)
+
+
+def _elsewhere(programs: Programs, name: str) -> str | None:
+    world = programs.world
+    folders = ("/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin", "/bin", "/sbin", "/app", "/app/bin")
+    found = (world.file(f"{folder}/{name}") for folder in folders)
+    return next((path for path in found if path is not None and world.entries[path].mode & 0o111), None)
+
+
+def _split(text: str) -> list[str] | None:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return None
+
+
+def _given_file(words: tuple[str, ...], real: str) -> str | None:
+    """Return the file that an interpreter is told to run, None where it is no interpreter or is told otherwise."""
+    names = {posixpath.basename(words[0]), posixpath.basename(real)}
+    if "java" in names:
+        return words[words.index("-jar") + 1] if "-jar" in words[1:-1] else None
+    rules = next((one for one in _INTERPRETERS if any(one.names.fullmatch(name) for name in names)), None)
+    if rules is None:
+        return None
+    rest = list(words[1:])
+    while rest:
+        word = rest.pop(0)
+        if word in rules.last:
+            return None
+        if word in rules.valued:
+            rest[:1] = []
+        elif not word.startswith(("-", "+")):
+            return word
+    return None

@@ -277,6 +277,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
     sbom_documents, sbom_claims = claims_tables(ownership, packages, label)
     owned = {path for path, owner in zip(ownership.paths, ownership.owners, strict=True) if owner}
     seen = seen_in(inventory.rootfs, config, places, owned)
+    unknown = frozenset(_unknown(facts, seen, source))
     return Audit(
         image=image,
         layers=layers,
@@ -285,8 +286,8 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         packages=_hidden(packages),
         removed_packages=removed_packages,
         altered_files=altered_files,
-        binaries=binaries_table(ownership, label),
-        scripts=scripts_table(ownership, label),
+        binaries=make_table(Binary, []) if "binaries" in unknown else binaries_table(ownership, label),
+        scripts=make_table(Script, []) if "scripts" in unknown else scripts_table(ownership, label),
         loader_paths=loader_table(inventory.rootfs, label),
         accounts=accounts_table(seen, label),
         referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
@@ -298,7 +299,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
             *_notes(image.iloc[0], removed_packages, altered_files),
             *claim_notes(sbom_claims, label),
         ),
-        unknown=frozenset(_unknown(facts, seen)),
+        unknown=unknown,
         referrers_problem=facts.referrers_problem,
     )
 
@@ -310,12 +311,14 @@ def _hidden(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(detail=table["detail"].replace(changed)) if changed else table
 
 
-def _unknown(facts: Facts, seen: Seen) -> Iterator[str]:
+def _unknown(facts: Facts, seen: Seen, source: str) -> Iterator[str]:
     """Yield the tables of which nothing is known, though the image's files are."""
     if facts.referrers is None:
         yield "referrers"
     if seen.users is None or seen.groups is None:
         yield "accounts"
+    if source == sample.SCHEME:  # its programs are blank
+        yield from ("binaries", "scripts")
 
 
 def _notes(image: pd.Series, removed: pd.DataFrame, altered: pd.DataFrame) -> Iterator[str]:

@@ -81,3 +81,10 @@ def test_a_fresh_debian_has_the_same_tables_before_and_after_blanking(base_image
         )
     facts = ["distro_id", "distro_version", "file_bytes", "file_count", "package_count", "unowned_share"]
     pd.testing.assert_frame_equal(after.image[facts], before.image[facts])
+
+
+@pytest.mark.parametrize("name", ["full", "minimal"])
+def test_what_stands_in_the_programs_of_a_sample_is_unknown_not_damaged(name):
+    found = audit(f"sample:{name}")
+    assert not found.knows("binaries")
+    assert found.gaps == ()

@@ -14,7 +14,9 @@ import pandas as pd
 import pyarrow as pa
 
 from audit_lib.audit import TABLES, Audit
+from audit_lib.commands import check as check_command
 from audit_lib.commands import fleet as fleet_command
+from audit_lib.commands import policy as policy_command
 from audit_lib.commands import store as store_command
 from audit_lib.commands.shared import (
     FORMATS,
@@ -95,7 +97,7 @@ Examples:
     type=click.Choice([*AUDIT_TABLES, _ALL]),
     help="Which table; all writes each to a file of its own in the folder -o.",
 )
-@partial(output_options, formats=(*FORMATS, *_SBOM_FORMATS))
+@partial(output_options, formats=(*FORMATS, *_SBOM_FORMATS), others="The others are the whole image as an SBOM.")
 @POLICY_OPTION
 @image_options
 @click.pass_obj
@@ -277,6 +279,8 @@ def list_tags(repository: str, form: str, output: Path | None) -> None:
     write_table(tags(repository), form, output)
 
 
+for _command in (check_command.command, policy_command.command):
+    cli.add_command(_command)
 for _command, _with_options in (
     (fleet_command.command, image_options),
     (store_command.command, STORE_OPTION),

@@ -598,6 +598,33 @@ class FrameworkCount(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PoamItem(Row):
+    """One row a weakness of a plan of action and milestones: a check that fails, or is waived (`risk accepted`).
+
+    `scheduled_completion_utc`: the end of a waiver; when an open weakness is to be closed is for its owner to state, as is when
+    it was first seen. `asset_identifier`: the image and its digest. `status_utc`: the day as of which it was judged.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("poam_id",)
+
+    poam_id: str
+    controls: str | None
+    weakness_name: str
+    weakness_description: str
+    detector_source: str
+    source_identifier: str
+    asset_identifier: str
+    locations: str | None
+    point_of_contact: str | None
+    remediation_plan: str
+    scheduled_completion_utc: str | None
+    status_utc: str
+    original_risk_rating: Severity
+    status: Literal["open", "risk accepted"]
+    deviation_rationale: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FindingChange(Row):
     """One row a check made of both images; `changed` where its status differs, `added` or `removed` where one policy lacks it."""
 

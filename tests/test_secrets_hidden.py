@@ -126,6 +126,13 @@ def test_no_table_of_a_comparison_holds_a_secret(reference, bare):
     assert leaks(shown) == []
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json", "sarif", "junit", "markdown", "oscal", "oscal-poam", "poam"])
+def test_no_export_of_findings_holds_a_secret(reference, form):
+    shown = run("check", reference, "--format", form, "--exit-code", "0")
+    assert "no-secrets-in-environment" in shown
+    assert leaks(shown) == []
+
+
 def test_the_configuration_of_an_audit_holds_no_secret(reference):
     found = audit(reference)
     assert found.config["config"]["Env"][1] == "DB_PASSWORD=[redacted]"

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from audit_lib import stated, store
 from audit_lib.audit import Audit, audit
+from audit_lib.compliance import Policy
 from audit_lib.exports.show import show
 from audit_lib.exports.tables import csv_of, json_of, parquet_of
 from audit_lib.scan import Limits
@@ -116,8 +117,10 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def output_options(command: Callable[..., Any], formats: Sequence[str] = FORMATS) -> Callable[..., Any]:
-    """Give a command the options of its output: which of `formats`, and the file."""
+def output_options(
+    command: Callable[..., Any], formats: Sequence[str] = FORMATS, others: str = ""
+) -> Callable[..., Any]:
+    """Give a command the options of its output: which of `formats` (`others` tells of those that are no table), and the file."""
     for option in (
         click.option(
             "-o",
@@ -131,8 +134,7 @@ def output_options(command: Callable[..., Any], formats: Sequence[str] = FORMATS
             type=click.Choice(formats),
             default="table",
             show_default=True,
-            help="How the table is written; csv, json and parquet hold every row."
-            + " The others are the whole image as an SBOM." * (formats != FORMATS),
+            help=f"How the table is written; csv, json and parquet hold every row. {others}".strip(),
         ),
     ):
         command = option(command)
@@ -146,7 +148,8 @@ def audited(
     *,
     quiet: bool,
     check_files: bool,
-    policy: Path | None = None,
+    policy: Policy | Path | None = None,
+    today_utc: str | None = None,
 ) -> Audit:
     """Return the audit of an image, with its progress on standard error."""
     kept = store.opened_store(None)
@@ -158,6 +161,7 @@ def audited(
             limits=Limits(**dict(limits)),
             check_files=check_files,
             policy=policy,
+            today_utc=today_utc,
             progress=progress,
         )
     for message in () if quiet or kept is None else kept.messages:

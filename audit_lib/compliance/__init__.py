@@ -5,11 +5,13 @@ from __future__ import annotations
 from audit_lib.compliance.checks import CHECKS
 from audit_lib.compliance.controls import controls
 from audit_lib.compliance.findings import findings_of
-from audit_lib.compliance.policy import Policy, parse_policy, read_policy
+from audit_lib.compliance.policy import NEVER, SEVERITIES, Policy, parse_policy, read_policy
 from audit_lib.compliance.review import control_statuses, framework_counts, sign_off, verdict, waivers
 
 __all__ = [
     "CHECKS",
+    "NEVER",
+    "SEVERITIES",
     "Policy",
     "control_statuses",
     "controls",

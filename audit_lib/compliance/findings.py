@@ -16,6 +16,7 @@ from audit_lib.tables import Finding, FindingStatus, make_table
 
 # A table of findings is no list of files: of those that a check means so many are named.
 _MAX_LOCATIONS = 50
+_MAX_TEXT = 2000
 
 
 def findings_of(found: Judged, policy: Policy, today_utc: str) -> pd.DataFrame:
@@ -53,17 +54,26 @@ def _finding(check: Check, found: Judged, policy: Policy, today: dt.date) -> Fin
         check_id=check.id,
         status=status,
         severity=setting.severity,
-        evidence=verdict.evidence,
+        evidence=_shown(verdict.evidence),
         waiver_owner=waiver.owner if waiver else None,
         waiver_until_utc=str(waiver.until) if waiver else None,
         title=check.title,
-        reason=reason,
+        reason=_shown(reason),
         remedy=check.remedy,
         controls=controls_of().get(check.id),
         locations=json.dumps(verdict.locations[:_MAX_LOCATIONS], ensure_ascii=False) if verdict.locations else None,
         waiver_reason=waiver.reason if waiver else None,
         is_gate_failed=_fails_gate(status, setting, policy),
     )
+
+
+def _shown(text: str | None) -> str | None:
+    r"""Return text out of an image as any table, terminal and document can hold it: in one line, control characters as `\xNN`."""
+    if text is None:
+        return None
+    line = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+    plain = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in line)
+    return plain if len(plain) <= _MAX_TEXT else f"{plain[:_MAX_TEXT]}…"
 
 
 def _waived(verdict: Verdict, waiver: Waiver | None, today: dt.date) -> tuple[FindingStatus, str | None]:

@@ -102,21 +102,20 @@ def by_severity(findings: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sentences(findings: pd.DataFrame, policy: Policy) -> Iterator[str]:
-    gated = findings[findings["is_gate_failed"]]
-    gate = "no gate" if policy.fail_on is None else f"a gate at severity {policy.fail_on}"
-    if len(gated):
-        checks = named(by_severity(gated)["check_id"], few=len(gated))
-        yield f"The image fails the gate of policy {policy.name}: {counted(len(gated), 'check')} of its severities fail: {checks}."
-    elif policy.fail_on is None:
-        yield f"Policy {policy.name} sets {gate}: nothing that fails here stops the image."
+    gated = by_severity(findings[findings["is_gate_failed"]])
+    if policy.fail_on is None:
+        yield f"Policy {policy.name} sets no gate: nothing that fails here stops the image."
+    elif len(gated):
+        checks = named(gated["check_id"], few=len(gated))
+        yield f"The image fails the gate of policy {policy.name} at severity {policy.fail_on}, by {checks}."
     else:
-        yield f"The image passes policy {policy.name} with {gate}: no check of that severity or a graver one fails."
+        yield f"The image passes the gate of policy {policy.name}: no check of severity {policy.fail_on} or a graver one fails."
     counts = findings["status"].value_counts()
     said = ", ".join(f"{counts.get(status, 0):,} {_WORDS[status]}" for status in STATUSES)
     yield f"Of {counted(len(findings), 'check')}: {said}."
     unknown = int(counts.get("not_assessable", 0)) + int(counts.get("manual", 0))
     if unknown:
-        yield f"{counted(unknown, 'check')} gave no answer: what could not be told, and what a person must look at, is no pass."
+        yield f"{counted(unknown, 'check')} did not decide: what cannot be told, and what a person must look at, is no pass."
     expired = findings[(findings["status"] == "fail") & findings["waiver_owner"].notna()]
     if len(expired):
         yield f"{counted(len(expired), 'waiver')} expired: {named(expired['check_id'])}."

@@ -47,7 +47,8 @@ def healthcheck(found: Judged, rules: Rules) -> Verdict:
         return failed("no health check is stated")
     if words[0] == "NONE":
         return failed("the health check of the base is turned off (NONE)")
-    return passed(f"a health check is stated ({words[0]})")
+    form = words[0] if words[0] in {"CMD", "CMD-SHELL"} else "of another form"
+    return passed(f"a health check is stated ({form})")
 
 
 def fixed_name(found: Judged, rules: Rules) -> Verdict:

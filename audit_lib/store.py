@@ -36,6 +36,7 @@ _LAYERS, _DOCUMENTS = "layers", "documents"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _EVIDENCE = pa.list_(pa.struct([("format", pa.string()), ("content", pa.binary()), ("problem", pa.string())]))
 _DIGESTS = pa.list_(pa.struct([("algorithm", pa.string()), ("digest", pa.string())]))
+_OUTDATED = "store: what another version read, or with other limits, is read anew"
 _METADATA, _CHECK = b"audit_lib", b"audit_lib_sha256"
 
 
@@ -81,9 +82,8 @@ class Store:
             table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
             head = _head_of(table.schema, table.num_rows)
             if head["recipe"] != recipe:
-                self.messages.append(
-                    f"store: {diff_id} was read by another version or with other limits; it is read anew"
-                )
+                if _OUTDATED not in self.messages:  # after an update it is so of every layer
+                    self.messages.append(_OUTDATED)
                 return None
             if not set(digests) <= set(head["digests"]):
                 return None

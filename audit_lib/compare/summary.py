@@ -92,9 +92,10 @@ def _measures(side: Audited, formats: set[str]) -> dict[str, tuple[str, float | 
         files = side.files[(side.files["category"] == category) & (side.files["kind"] == "file")]
         measures[name] = ("count", len(files) if is_known else None)
         measures[f"{name}_bytes"] = ("bytes", total(files["file_bytes"]) if is_known else None)
-    measures["surface_elf_files"] = ("count", len(side.binaries) if is_known else None)
+    is_examined = side.knows("binaries")
+    measures["surface_elf_files"] = ("count", len(side.binaries) if is_examined else None)
     for name, is_so in _HARDENED.items():
-        measures[f"surface_elf_{name}_share"] = ("share", _share(side, is_so) if is_known else None)
+        measures[f"surface_elf_{name}_share"] = ("share", _share(side, is_so) if is_examined else None)
     return measures
 
 

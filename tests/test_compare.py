@@ -53,6 +53,7 @@ def side(*, facts=None, layers=(), files=(), databases=(), packages=(), binaries
         packages=make_table(Package, packages),
         binaries=make_table(Binary, binaries),
         surface=make_table(SurfaceItem, surface),
+        knows=lambda table: table != "binaries" or facts is None or facts.get("file_bytes", 0) is not None,
     )
 
 
@@ -498,7 +499,7 @@ def test_an_image_compared_with_itself_has_no_changes():
 
 def test_tables_are_made_once_and_the_audits_stay_as_they_were():
     full, minimal = debian(package("a")), debian()
-    before = {name: table.copy() for name, table in vars(full).items()}
+    before = {name: table.copy() for name, table in vars(full).items() if isinstance(table, pd.DataFrame)}
     both = compare(full, minimal)
     assert both.summary is both.summary
     assert both.full is full

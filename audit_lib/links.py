@@ -17,6 +17,7 @@ class Links:
         self._symlinks = {path: target for path, kind, target in rows if kind == "symlink"}
         self._hardlinks = {path: target for path, kind, target in rows if kind == "hardlink"}
         self._paths = set(files["path"])
+        self._known: dict[str, str | None] = {}
 
     def real(self, path: str) -> str | None:
         """Return the path that remains when all links are followed, hard links to their first name; None for nothing or a loop.
@@ -27,24 +28,30 @@ class Links:
         >>> links.real("/bin/dash"), links.real("/bin/bash"), links.real("/bin/../bin")
         ('/usr/bin/dash', None, '/usr/bin')
         """
-        pending, done, links = path.split("/")[::-1], "", 0
-        while pending:
-            part = pending.pop()
+        return self._followed(path, "", _MAX_LINKS)
+
+    def _followed(self, path: str, start: str, links: int) -> str | None:
+        done: str | None = "" if path.startswith("/") else start
+        for part in path.split("/"):
             if part in {"", "."}:
                 continue
+            if done is None:
+                return None
             if part == "..":
                 done = done.rpartition("/")[0]
                 continue
             here = f"{done}/{part}"
-            target = self._symlinks.get(here)
-            if target is None:
-                if here not in self._paths:
-                    return None
-                done = here
-                continue
-            links += 1
-            if links > _MAX_LINKS:
+            done = here if here not in self._symlinks else self._target(here, links)
+            if done is not None and done and done not in self._paths:
                 return None
-            done = "" if target.startswith("/") else done
-            pending.extend(target.split("/")[::-1])
-        return self._hardlinks.get(done, done) or "/"
+        return done if done is None else self._hardlinks.get(done, done) or "/"
+
+    def _target(self, link: str, links: int) -> str | None:
+        """Return where a symbolic link leads; each is followed once, however many lead through it."""
+        if link not in self._known:
+            folder = link.rpartition("/")[0]
+            found = self._followed(self._symlinks[link], folder, links - 1) if links else None
+            if not links:
+                return None
+            self._known[link] = "" if found == "/" else found
+        return self._known[link]

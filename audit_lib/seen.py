@@ -12,6 +12,7 @@ from audit_lib.evidence.secret_rules import PRIVATE_KEY
 from audit_lib.rootfs import Rootfs
 from audit_lib.scan import NotKept
 from audit_lib.surface import Group, Secret, Seen, User
+from audit_lib.tables import plain_text
 
 
 def seen_in(rootfs: Rootfs, config: Mapping[str, Any], places: Sequence[Place], owned: Container[str]) -> Seen:
@@ -29,7 +30,7 @@ def seen_in(rootfs: Rootfs, config: Mapping[str, Any], places: Sequence[Place], 
         users=None if passwd is None else [_user(fields, shadow) for fields in passwd],
         groups=None if group is None else [Group(name, gid, tuple(members)) for name, gid, members in group],
         shells=shells,
-        applets={f"/{path}": json.loads(found) for path, found in rootfs.evidence(applets.NAME).items()},
+        applets={plain_text(f"/{path}"): json.loads(found) for path, found in rootfs.evidence(applets.NAME).items()},
         secrets=[*_in_files(rootfs, owned), *(_in_configuration(place) for place in places)],
         config=run if isinstance(run, dict) else {},
         unknown=unknown,
@@ -56,7 +57,7 @@ def _in_files(rootfs: Rootfs, owned: Container[str]) -> Iterator[Secret]:
     for path, found in rootfs.evidence(secrets.NAME).items():
         for rule, line, shown, is_example in json.loads(found):
             if not (is_example and path in owned):
-                yield Secret(f"/{path}", f"line {line}", rule == PRIVATE_KEY, rule, shown)
+                yield Secret(plain_text(f"/{path}"), f"line {line}", rule == PRIVATE_KEY, rule, shown)
 
 
 def _in_configuration(place: Place) -> Secret:

@@ -7,8 +7,9 @@ more than proportional to its length. What it lets through is handed to a functi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from operator import itemgetter
 from typing import Generic, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -28,15 +29,15 @@ class _Text(NamedTuple):
 
 
 class Sieve(Generic[Found]):
-    """Takes texts one by one; `found` gives (row, what `look` made of it) for those in which `pattern` is found, in their order.
+    """Takes texts one by one; `found` gives (row, what `look` made of it) for those in which their pattern is found, by row.
 
-    Leaving the block ends the thread.
+    `pattern` returns the one of a few patterns that a path's text is searched for. Leaving the block ends the thread.
     """
 
-    def __init__(self, pattern: str, look: Callable[[str, bytes], Found]) -> None:
+    def __init__(self, pattern: Callable[[str], str], look: Callable[[str, bytes], Found]) -> None:
         self._pattern, self._look = pattern, look
-        self._batch: list[_Text] = []
-        self._batch_bytes = 0
+        self._batches: dict[str, list[_Text]] = {}
+        self._sizes: dict[str, int] = {}
         self._done: list[tuple[int, Found]] = []
         self._pending: deque[Future[list[tuple[int, Found]]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-sieve")
@@ -49,25 +50,27 @@ class Sieve(Generic[Found]):
 
     def add(self, row: int, path: str, content: bytes) -> None:
         """Put in one text."""
-        self._batch.append(_Text(row, path, content))
-        self._batch_bytes += len(content)
-        if self._batch_bytes >= _BATCH_BYTES:
-            self._submit()
+        pattern = self._pattern(path)
+        self._batches.setdefault(pattern, []).append(_Text(row, path, content))
+        self._sizes[pattern] = self._sizes.get(pattern, 0) + len(content)
+        if self._sizes[pattern] >= _BATCH_BYTES:
+            self._submit(pattern)
 
-    def found(self) -> Iterator[tuple[int, Found]]:
-        """Yield what was found in all texts; nothing may be put in after that."""
-        self._submit()
+    def found(self) -> list[tuple[int, Found]]:
+        """Return what was found in all texts; nothing may be put in after that."""
+        for pattern in list(self._batches):
+            self._submit(pattern)
         while self._pending:
             self._done += self._pending.popleft().result()
-        yield from self._done
+        return sorted(self._done, key=itemgetter(0))
 
-    def _submit(self) -> None:
+    def _submit(self, pattern: str) -> None:
         if len(self._pending) >= _WAITING:
             self._done += self._pending.popleft().result()
-        self._pending.append(self._thread.submit(self._searched, self._batch))
-        self._batch, self._batch_bytes = [], 0
+        self._pending.append(self._thread.submit(self._searched, pattern, self._batches.pop(pattern)))
+        del self._sizes[pattern]
 
-    def _searched(self, texts: list[_Text]) -> list[tuple[int, Found]]:
+    def _searched(self, pattern: str, texts: list[_Text]) -> list[tuple[int, Found]]:
         contents = pa.array([text.content for text in texts], pa.binary())
-        rows = pc.indices_nonzero(pc.match_substring_regex(contents, self._pattern)).to_pylist()
+        rows = pc.indices_nonzero(pc.match_substring_regex(contents, pattern)).to_pylist()
         return [(texts[row].row, self._look(texts[row].path, texts[row].content)) for row in rows]

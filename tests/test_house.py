@@ -168,7 +168,7 @@ SEAMS = {
     "surface": Seam(("links", "surface.*", *_TABLES), ("pandas",)),
     "surface.*": Seam(("links", "surface.*", *_TABLES), ("pandas",)),
     "extracted": Seam((*_SCANS, "inventory", "ownership", "evidence", "evidence.*", "surface", "tables"), ("pandas",)),
-    "seen": Seam((*_SCANS, "evidence", "evidence.*", "surface")),
+    "seen": Seam((*_SCANS, "evidence", "evidence.*", "surface", "tables")),
     "compare": Seam((*_TABLES, "surface", "compare.*"), ("pandas",)),
     "compare.*": Seam((*_TABLES, "shell", "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),

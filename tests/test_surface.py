@@ -290,6 +290,35 @@ def test_each_row_names_the_package_that_owns_the_path(tmp_path):
     ]
 
 
+def test_names_that_are_no_text_are_shown_all_the_same(tmp_path):
+    layer = {"srv/caf\udce9.env": "PASSWORD=S3cure-7abcdef\n"}
+    found = audited(tmp_path, layer, User="\ud800", Labels={"api\ud801_token": "s3cret"})
+    rows = found.surface[found.surface["category"] == "secrets"]
+    assert rows["path"].astype(object).fillna("-").tolist() == ["/srv/caf\\xe9.env", "-"]
+    assert rows["name"].tolist() == ["password", "label api\\ud801_token: password"]
+
+
+def test_of_many_links_a_few_are_listed(tmp_path):
+    links = {f"opt/{number:03}/sh": symlink("/bin/dash") for number in range(200)}
+    found = audited(tmp_path, {"bin/dash": file("x", **RUN), **links})
+    ((_, _, detail),) = items(found, "shells")
+    assert detail.startswith("also /opt/000/sh, /opt/001/sh, ")
+    assert detail.endswith(" and 190 others")
+
+
+def test_links_through_links_are_followed_in_no_time(tmp_path):
+    ladder = {f"l{number}": symlink(f"l{number + 1}/../l{number + 1}") for number in range(30)}
+    found = audited(tmp_path, {"l30/sh": file("x", **RUN), **ladder, "bin/bash": symlink("/l0/sh")})
+    assert items(found, "shells") == [("/l30/sh", "sh", "also /bin/bash")]
+
+
+def test_a_list_of_users_that_is_too_long_is_unknown_not_cut(tmp_path):
+    found = audited(tmp_path, {"etc/passwd": "x" * (8 * 1024**2 + 1)})
+    unknown = found.surface[found.surface["status"] == "unknown"]
+    assert set(unknown["category"]) == {"login users", "empty passwords", "unnamed owners"}
+    assert unknown["detail"].iloc[0].endswith("8,388,609 bytes, more than 8,388,608")
+
+
 @pytest.mark.parametrize("target", ["a", "b/c", "/x/y", "..", "loop"])
 def test_a_link_to_nothing_leads_nowhere(target):
     files = pd.DataFrame({"path": ["/d", "/d/loop"], "kind": ["directory", "symlink"], "link_target": [None, target]})

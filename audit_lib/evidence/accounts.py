@@ -11,6 +11,7 @@ import posixpath
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.base import Extractor
 
 NAME = "accounts"
@@ -30,6 +31,8 @@ _METHODS = {
     "gy": "gost-yescrypt",
 }
 _MAX_ID = 2**32
+# A hundred thousand users; a longer list is nobody's.
+_MAX_BYTES = 8 * 1024**2
 
 
 class User(NamedTuple):
@@ -117,6 +120,8 @@ def _id(text: str) -> int | None:
 
 
 def _extract(path: str, content: bytes) -> bytes:
+    if len(content) > _MAX_BYTES:
+        raise DamagedDatabaseError(path, None, f"{len(content):,} bytes, more than {_MAX_BYTES:,}")
     text = content.decode("utf-8", "backslashreplace")
     readers = {"passwd": users, "shadow": passwords, "group": groups, "shells": shells}
     found = readers[posixpath.basename(path)](text)

@@ -22,7 +22,9 @@ class Place(NamedTuple):
 
 
 def cleaned(config: dict[str, Any]) -> tuple[dict[str, Any], list[Place]]:
-    """Return a configuration with `[redacted]` for each secret of each text in it, and where they were.
+    r"""Return a configuration with `[redacted]` for each secret of each text in it, and where they were.
+
+    What is half a character is shown as its number (`\ud800`).
 
     >>> shown, found = cleaned({"config": {"Env": ["PATH=/bin", "DB_PASSWORD=hunter2"]}})
     >>> shown, [(place.where, place.secret.rule) for place in found]
@@ -37,11 +39,12 @@ def _cleaned(value: Any, keys: tuple[str | int, ...], found: list[Place]) -> Any
     if len(keys) > _DEEPEST:
         return MARK
     if isinstance(value, dict):
-        return {key: _cleaned(one, (*keys, key), found) for key, one in value.items()}
+        return {_whole(key): _cleaned(one, (*keys, _whole(key)), found) for key, one in value.items()}
     if isinstance(value, list):
         return [_cleaned(one, (*keys, number), found) for number, one in enumerate(value)]
     if not isinstance(value, str):
         return value
+    value = _whole(value)
     name, equals, after = "", "", value
     if keys[-2:-1] == ("Env",) and "=" in value:
         name, equals, after = value.partition("=")
@@ -50,6 +53,11 @@ def _cleaned(value: Any, keys: tuple[str | int, ...], found: list[Place]) -> Any
     secrets = setting(name, after) if name else find(after, "command")
     found.extend(Place(_where(keys, name), secret) for secret in secrets)
     return (name + equals if equals else "") + redacted(after, secrets)
+
+
+def _whole(text: str) -> str:
+    """Return a text without halves of characters, which JSON can name and no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _where(keys: Sequence[str | int], name: str) -> str:

@@ -12,6 +12,7 @@ from audit_lib.evidence.secret_rules import (
     PRIVATE_KEY,
     RULES,
     SIEVE,
+    SIEVE_OF_SHIPPED,
     Context,
     Rule,
     is_encrypted,
@@ -31,6 +32,12 @@ _SETTINGS_FILE = re.compile(
     r"\.(?:netrc|npmrc|pypirc|pgpass|my\.cnf|git-credentials|dockercfg|boto|s3cfg|bashrc|profile|\w+_history|htpasswd)|"
     r"Dockerfile[^/]*|environment)|(?:run|etc)/secrets/.*",
     re.IGNORECASE,
+)
+
+# Where a distribution puts what it ships (Filesystem Hierarchy Standard 4; dpkg): nearly all texts of an image.
+_SHIPPED = (
+    *(f"usr/{folder}/" for folder in ("bin", "games", "include", "lib", "lib32", "lib64", "libexec", "sbin", "share")),
+    *("bin/", "lib/", "lib64/", "sbin/", "var/lib/dpkg/info/"),
 )
 
 
@@ -63,6 +70,17 @@ def find(text: str, context: Context) -> list[Secret]:
                 if all(secret.end <= other.start or secret.start >= other.end for other in kept):
                     kept.append(secret)
     return sorted(kept, key=lambda secret: secret.start)
+
+
+def context_of(path: str) -> Context:
+    """Return what a file of this path (no leading slash) is taken for.
+
+    >>> [context_of(path) for path in ("srv/app/.env", "srv/app/main.py", "usr/lib/python3/x.py", "usr/local/lib/x.py")]
+    ['settings', 'text', 'shipped', 'text']
+    """
+    if path.startswith(_SHIPPED):
+        return "shipped"
+    return "settings" if _SETTINGS_FILE.fullmatch(path) else "text"
 
 
 def setting(name: str, value: str) -> list[Secret]:
@@ -136,9 +154,13 @@ def _secret(rule: Rule, match: re.Match[str]) -> Secret:
 def _extract(path: str, content: bytes) -> bytes | None:
     """Return (rule, line, what may be shown, whether it is an example) for the first secrets of a file, as JSON."""
     text = content.decode("latin-1")
-    secrets = find(text, "settings" if _SETTINGS_FILE.fullmatch(path) else "text")[:_MAX_FOUND]
+    secrets = find(text, context_of(path))[:_MAX_FOUND]
     found = [(one.rule, text.count("\n", 0, one.start) + 1, one.shown, one.is_example) for one in secrets]
     return json.dumps(found).encode() if found else None
 
 
-EXTRACTOR = Extractor(name=NAME, extract=_extract, extract_sieve=SIEVE)
+def _sieve(path: str) -> str:
+    return SIEVE_OF_SHIPPED if context_of(path) == "shipped" else SIEVE
+
+
+EXTRACTOR = Extractor(name=NAME, extract=_extract, extract_sieve=_sieve)

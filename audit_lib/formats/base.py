@@ -100,15 +100,15 @@ class Note:
 class Extractor:
     """What takes evidence out of single files for a table that no package database makes; its fields are as `Format`'s.
 
-    `extract_sieve`: a regular expression (RE2's) over bytes: each text of at most `Limits.searched_bytes` in which it is found
-    is handed over too.
+    `extract_sieve` (path) returns a regular expression (RE2's) over bytes, one of a few: each text of at most
+    `Limits.searched_bytes` in which it is found is handed over too.
     """
 
     name: str
     extract: Callable[[str, bytes], bytes | None]
     extract_globs: tuple[str, ...] = ()
     extract_magic: bytes | None = None
-    extract_sieve: str | None = None
+    extract_sieve: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,11 @@ def surface_table(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen, *, l
 
     `files`, `databases`: the image's tables; `seen`: what was seen beside them. `label` names the image.
     """
-    owned = files[files["package"].notna()]
-    packages = dict(zip(owned["path"], owned["package"], strict=True))
+    items = list(_items(files, databases, seen))
+    there = files[files["path"].isin([item.path for item in items if item.path])]
+    packages = dict(
+        zip(there["path"], there["package"].astype(object).where(there["package"].notna(), None), strict=True)
+    )
     rows = [
         SurfaceItem(
             image=label,
@@ -35,7 +38,7 @@ def surface_table(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen, *, l
             item_count=item.item_count,
             status=item.status,
         )
-        for item in _items(files, databases, seen)
+        for item in items
     ]
     return make_table(SurfaceItem, rows)
 

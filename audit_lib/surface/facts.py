@@ -10,6 +10,7 @@ import pandas as pd
 
 from audit_lib.tables import SurfaceCategory
 
+_FEW = 10
 # The state of a password that nobody is asked for
 EMPTY = "empty"
 # What stands in place of a shell for those who may not log in.
@@ -72,6 +73,16 @@ class Item(NamedTuple):
     detail: str | None = None
     item_count: int = 1
     status: Literal["found", "unknown"] = "found"
+
+
+def listed(paths: Sequence[str]) -> str:
+    """Return paths in one line, those beyond the first few as a number.
+
+    >>> listed(["/a", "/b"]), listed([f"/{number}" for number in range(20)])[-20:]
+    ('/a, /b', '/8, /9 and 10 others')
+    """
+    more = f" and {len(paths) - _FEW:,} others" if len(paths) > _FEW else ""
+    return ", ".join(paths[:_FEW]) + more
 
 
 def names_of(seen: Seen) -> tuple[dict[int, str], dict[int, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 from audit_lib.tables import SurfaceCategory
 
@@ -66,7 +66,7 @@ _VERSIONED = re.compile(r"(.+?)-?\d[\d.]*(?:-\d+)?")
 _FOR_A_TARGET = re.compile(r"(?:\w+-){2,3}((?:gcc|g\+\+|cpp|c\+\+|cc|clang|ld|as|gfortran|lto-dump)\b.*)")
 
 
-@cache
+@lru_cache(maxsize=65536)
 def category_of(name: str) -> SurfaceCategory | None:
     """Return what kind of program has this name, None for any other.
 

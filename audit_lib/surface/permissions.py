@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from audit_lib.surface.facts import Item, Seen, names_of
+from audit_lib.surface.facts import Item, Seen, listed, names_of
 from audit_lib.tables import SurfaceCategory
 
 _SETUID, _SETGID, _STICKY, _WORLD = 0o4000, 0o2000, 0o1000, 0o002
@@ -17,7 +17,9 @@ _SETUID, _SETGID, _STICKY, _WORLD = 0o4000, 0o2000, 0o1000, 0o002
 def permissions(files: pd.DataFrame, seen: Seen) -> Iterator[Item]:
     """Yield the files and folders whose mode, attributes or owner are worth a look."""
     owners = _Owners(seen)
-    further = files.loc[files["kind"] == "hardlink", ["path", "link_target"]].to_numpy().tolist()
+    further: dict[str, list[str]] = {}
+    for name, first in files.loc[files["kind"] == "hardlink", ["path", "link_target"]].to_numpy().tolist():
+        further.setdefault(first, []).append(name)
     regular = files[files["kind"] == "file"]
     marked: tuple[tuple[SurfaceCategory, pd.Series], ...] = (
         ("setuid files", _has(regular, _SETUID)),
@@ -26,11 +28,9 @@ def permissions(files: pd.DataFrame, seen: Seen) -> Iterator[Item]:
     )
     for category, rows in marked:
         for path, mode, uid, gid, capabilities in _rows(regular[rows], "mode", "uid", "gid", "capabilities"):
-            others = [name for name, first in further if first == path]
+            others = further.get(path)
             said = capabilities if category == "file capabilities" else f"{mode} {owners.text(uid, gid)}"
-            yield Item(
-                category, path, posixpath.basename(path), f"{said}; also {', '.join(others)}" if others else said
-            )
+            yield Item(category, path, posixpath.basename(path), f"{said}; also {listed(others)}" if others else said)
     yield from _writable(files, owners)
     yield from _unnamed(files, owners, seen)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from audit_lib.links import Links
-from audit_lib.surface.facts import Item, Secret, Seen
+from audit_lib.surface.facts import Item, Secret, Seen, listed
 from audit_lib.tables import SurfaceCategory
 
 # crontab(5) of Debian, cronie and BusyBox; systemd.unit(5), init.d of System V and OpenRC, runit, s6, supervisord; modprobe(8)
@@ -18,30 +18,34 @@ _PLACES: Mapping[SurfaceCategory, str] = {
     r"|crontabs/[^/]+|periodic/[^/]+/[^/]+)|/var/spool/cron/(?:crontabs/|tabs/)?[^/]+",
     "service units": r"/(?:etc|usr/lib|lib|run|usr/local/lib)/systemd/(?:system|user)/(?:[^/]+\.(?:wants|requires|d)/)?"
     r"[^/]+\.(?:service|socket|timer|path|mount|automount)"
-    r"|/etc/(?:init\.d|rc\.d/init\.d)/(?!README|skeleton|functions)[^/]+|/etc/init/[^/]+\.conf"
+    r"|/etc/(?:init\.d|rc\.d/init\.d)/[^/]+|/etc/init/[^/]+\.conf"
     r"|/etc/(?:service|sv|services\.d)/[^/]+/run|/etc/s6-overlay/s6-rc\.d/[^/]+/(?:run|up)"
     r"|/etc/supervisor(?:d\.conf|/supervisord\.conf|/conf\.d/[^/]+|d/[^/]+)",
     "kernel modules": r"/(?:usr/)?lib/modules/.+\.ko(?:\.gz|\.xz|\.zst)?",
     # PKCS #12, Java and BouncyCastle key stores, KeePass: containers of keys that are not looked into
     "private keys": r".*\.(?:p12|pfx|pkcs12|jks|jceks|bks|keystore|kdbx)",
 }
-_ANYWHERE = re.compile("|".join(f"(?P<p{number}>{place})" for number, place in enumerate(_PLACES.values())))
+_COMPILED = {category: re.compile(place) for category, place in _PLACES.items()}
+# Files of these names say what the folder is for.
+_NO_UNITS = ("README", "functions", "skeleton")
 
 
 def places(files: pd.DataFrame, links: Links) -> Iterator[Item]:
     """Yield the files in known places; a link counts as the file to which it leads, none that leads to no file."""
     found: dict[tuple[SurfaceCategory, str], set[str]] = {}
-    categories, regular = list(_PLACES), set(files.loc[files["kind"] == "file", "path"])
-    rows = files.loc[files["kind"].isin(["file", "hardlink", "symlink"]), ["path", "kind"]].to_numpy().tolist()
-    for path, kind in rows:
-        match = _ANYWHERE.fullmatch(path)
-        real = (path if kind == "file" else links.real(path)) if match else None
-        if match and match.lastgroup and real is not None and real in regular:
-            found.setdefault((categories[int(match.lastgroup[1:])], real), set()).add(path)
+    named = files[
+        files["kind"].isin(["file", "hardlink", "symlink"]) & files["path"].str.fullmatch("|".join(_PLACES.values()))
+    ]
+    leads = {path: links.real(path) for path in named["path"]}
+    regular = set(files.loc[files["kind"].eq("file") & files["path"].isin(list(leads.values())), "path"])
+    for path, real in leads.items():
+        category = next(category for category, place in _COMPILED.items() if place.fullmatch(path))
+        if real is not None and real in regular and not posixpath.basename(path).startswith(_NO_UNITS):
+            found.setdefault((category, real), set()).add(path)
     for (category, path), names in sorted(found.items()):
         others = sorted(names - {path})
         said = ["a key store, not looked into"] if category == "private keys" else []
-        said += [f"also {', '.join(others)}"] if others else []
+        said += [f"also {listed(others)}"] if others else []
         yield Item(category, path, posixpath.basename(path), "; ".join(said) or None)
 
 

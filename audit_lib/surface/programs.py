@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from audit_lib.links import Links
-from audit_lib.surface.facts import NO_SHELLS, Item, Seen, may_write
+from audit_lib.surface.facts import NO_SHELLS, Item, Seen, listed, may_write
 from audit_lib.surface.names import category_of
 from audit_lib.tables import SurfaceCategory
 
@@ -38,7 +38,7 @@ def programs(files: pd.DataFrame, databases: pd.DataFrame, links: Links, seen: S
     applets = {executable.real(path): set(found) for path, found in seen.applets.items()}
     for (category, real), paths in sorted(_named(executable, applets, seen).items()):
         others = sorted(paths - {real})
-        said = [f"also {', '.join(others)}"] if others else []
+        said = [f"also {listed(others)}"] if others else []
         if real in executable.boxes:
             said = list(_applets(category, others, applets.get(real)))
         if category == "package managers":
@@ -99,9 +99,9 @@ def _applets(category: SurfaceCategory, links: list[str], applets: set[str] | No
     linked = {posixpath.basename(path) for path in links}
     bare = sorted(name for name in applets or () if name not in linked and category_of(name) == category)
     if links:
-        yield f"as {', '.join(links)}"
+        yield f"as {listed(links)}"
     if bare:
-        yield f"without a link: {', '.join(bare)}"
+        yield f"without a link: {listed(bare)}"
     if not links and not bare:
         yield "which applets it holds is not known"
 

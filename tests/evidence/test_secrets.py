@@ -145,7 +145,7 @@ def test_an_instruction_without_a_secret_stays_as_it_is(command):
 
 @pytest.mark.parametrize("line", CODE)
 def test_a_program_that_deals_with_secrets_holds_none(line):
-    assert told("usr/lib/app.py", f"{line}\n") == []
+    assert told("srv/app.py", f"{line}\n") == []
 
 
 def test_a_password_in_a_program_is_found_where_it_is_quoted():
@@ -174,6 +174,13 @@ def test_a_variable_that_names_a_secret_is_one_whatever_its_value_looks_like(nam
 )
 def test_a_variable_that_only_sounds_like_a_secret_is_none(name):
     assert secrets.setting(name, "value1") == []
+
+
+def test_where_a_distribution_puts_what_it_ships_keys_and_tokens_are_looked_for_alone():
+    (rule, token), (_, key) = TOKENS[0], KEYS[0]
+    text = f"password = '{PASSWORD}'\n{token}\n{key}"
+    assert [found[0] for found in told("usr/share/app/settings.ini", text)] == [rule, "private key"]
+    assert [found[0] for found in told("usr/local/share/app/settings.ini", text)] == ["password", rule, "private key"]
 
 
 def test_an_example_of_the_documentation_says_so():

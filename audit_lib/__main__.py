@@ -279,13 +279,7 @@ def list_tags(repository: str, form: str, output: Path | None) -> None:
     write_table(tags(repository), form, output)
 
 
-for _command in (check_command.command, policy_command.command):
-    cli.add_command(_command)
-for _command, _with_options in (
-    (fleet_command.command, image_options),
-    (store_command.command, STORE_OPTION),
-):
-    _with_options(_command)
+for _command in (check_command.command, fleet_command.command, policy_command.command, store_command.command):
     cli.add_command(_command)
 
 

@@ -6,7 +6,6 @@ each, which a script without `if __name__ == "__main__":` does not survive.
 
 from __future__ import annotations
 
-import gc
 import os
 import pickle
 import subprocess
@@ -119,8 +118,6 @@ class _Worker:
 
 def serve(descriptor: int) -> None:
     """Do what comes over a connection, task after task, until the other end is closed: what a worker process runs."""
-    # As in the command itself: an audit makes millions of values that stay and hardly a circle.
-    gc.set_threshold(200_000, 50, 100)
     with Connection(descriptor) as connection:
         while True:
             try:

@@ -368,6 +368,13 @@ def test_an_executor_that_breaks_is_said_of_each_image(apps, out, takes, said):
     assert all(said in error for error in fleet.images["error"])
 
 
+def test_how_often_garbage_is_looked_for_is_as_before_when_the_tasks_are_done(apps):
+    before = gc.get_threshold()
+    with ThreadPoolExecutor(3) as executor:
+        audit_many(apps, executor=executor)
+    assert gc.get_threshold() == before
+
+
 def test_any_place_that_fsspec_knows_may_hold_output_and_store(apps):
     filesystem = fsspec.filesystem("memory")
     with ThreadPoolExecutor(2) as pool:

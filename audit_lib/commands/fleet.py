@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 import pandas as pd
+from tqdm import tqdm
 
+from audit_lib.commands.shared import POLICY_OPTION, WRONG_INPUT, image_options
 from audit_lib.errors import SourceError, UnknownImageError
 from audit_lib.scan import Limits
 from audit_lib.units import format_count
@@ -21,7 +23,6 @@ from audit_lib.wanted import Wanted, parse_list
 if TYPE_CHECKING:
     from audit_lib.schedule import Progress
 
-_WRONG_INPUT = 2
 # A list of images is a page of text, not a disk.
 _MAX_LIST_BYTES = 16 * 1024 * 1024
 
@@ -49,6 +50,8 @@ Examples:
 @click.option(
     "--workers", type=click.IntRange(min=1), help="How many processes share the work.  [default: one a processor]"
 )
+@image_options
+@POLICY_OPTION
 @click.option(
     "--dask",
     metavar="ADDRESS",
@@ -64,6 +67,7 @@ def command(
     platform: str | None,
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
+    policy: Path | None,
 ) -> None:
     """Audit many images, each layer once, into Parquet."""
     from audit_lib.fleet import audit_many  # noqa: PLC0415 - what reads datasets takes long to import
@@ -80,6 +84,7 @@ def command(
             platform=platform,
             limits=Limits(**dict(limits)),
             check_files=check_files,
+            policy=policy,
             progress=progress,
         )
     for message in () if quiet else fleet.messages:
@@ -90,7 +95,7 @@ def command(
     if not quiet:
         click.echo(_summary(fleet.images, output), err=True)
     if (fleet.images["status"] != "read").any():
-        sys.exit(_WRONG_INPUT)
+        sys.exit(WRONG_INPUT)
 
 
 def _read_list(path: Path) -> tuple[list[Wanted], list[str]]:
@@ -130,8 +135,6 @@ def _cluster(address: str | None) -> Iterator[Executor | None]:
 @contextmanager
 def _bar(*, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """Show on standard error how many images, layers and bytes are done, how fast, and how long it will take."""
-    from tqdm import tqdm  # noqa: PLC0415 - the same
-
     with tqdm(unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=True if quiet else None) as bar:
 
         def show(step: Progress) -> None:

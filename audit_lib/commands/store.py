@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from audit_lib.commands.shared import STORE_OPTION
 from audit_lib.store import Store
 from audit_lib.units import format_bytes, format_count, parse_bytes
 
@@ -43,6 +44,7 @@ Examples:
     "--unused-for", type=click.IntRange(min=0), metavar="DAYS", help="Delete what was not used for so many days."
 )
 @click.option("--keep", type=_Size(), metavar="SIZE", help="Then delete the longest unused until this much remains.")
+@STORE_OPTION
 @click.pass_obj
 def command(quiet: bool, unused_for: int | None, keep: int | None) -> None:
     """Show, or make smaller, what is kept of layers already read."""

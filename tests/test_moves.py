@@ -153,7 +153,7 @@ PAIRS = {
         target="only-newer-python",
         files=lambda _: ANSWER,
         instructions='CMD ["python3", "/app/main.py"]',
-        breaks=("runtime_version_differs", "python3.11", "medium"),
+        breaks=("runtime_version_differs", "python3.11", "high"),
     ),
     "same-python": Pair(
         target="only-python",

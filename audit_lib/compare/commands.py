@@ -33,7 +33,7 @@ _INTERPRETERS = (
     _Interpreter(re.compile("|".join(sorted(shell.NAMES))), frozenset({"-o"}), frozenset({"-c", "-s"})),
 )
 # What text a shell would take apart in a way that an exec form cannot say.
-_NEEDS_SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]")
+_NEEDS_SHELL = re.compile(r"[|&;<>()$`*?\[\]{}~\n]|^\s*\w+=")
 
 
 def command_faults(programs: Programs, command: Command) -> Iterator[Fault]:
@@ -51,15 +51,15 @@ def command_faults(programs: Programs, command: Command) -> Iterator[Fault]:
                 yield _missing(programs, command, called)
             else:
                 yield from programs.faults(found)
-        return
-    file = _given_file(command.words, programs.world.file(path) or path)
+    words = command.words if text is None else _plain_words(text)
+    file = _given_file(programs, words)
     if file is not None and not programs.world.is_there(programs.running.absolute(file)):
         where = programs.running.absolute(file)
         yield Fault(
             "command_missing",
             command.instruction,
             file,
-            f"{command.instruction} has {name} run {file}, and there is no {where}",
+            f"{command.instruction} has {words[0]} run {file}, and there is no {where}",
             "name the file by its whole path, and see that ENTRYPOINT, CMD and WORKDIR are stated by the application itself",
         )
 
@@ -80,19 +80,19 @@ def script_faults(programs: Programs, path: str) -> Iterator[Fault]:
 
 def programs_of(programs: Programs, command: Command) -> Iterator[str]:
     """Yield the files that run for a command, as far as is stated: its program, interpreters behind it, what its shell is told."""
-    called = [command.words[0], *(shell.commands(command.shell_text) if command.shell_text is not None else ())]
-    for name in called:
+    text = command.shell_text
+    for name in (command.words[0], *(shell.commands(text) if text is not None else ())):
         path = programs.which(name)
         if path is not None:
             yield from programs.interpreters(path)
-    file = None if command.shell_text is not None else _given_file(command.words, command.words[0])
+    file = _given_file(programs, command.words if text is None else _plain_words(text))
     if file is not None:
         yield from programs.interpreters(programs.running.absolute(file))
 
 
 def _shell_fault(command: Command, text: str) -> Fault:
-    plain = None if _NEEDS_SHELL.search(text) else _split(text)
-    form = json.dumps(plain, ensure_ascii=False) if plain else '["program", "argument"]'
+    plain = _plain_words(text)
+    form = json.dumps(list(plain), ensure_ascii=False) if plain else '["program", "argument"]'
     instruction = f"HEALTHCHECK CMD {form}" if command.instruction == "HEALTHCHECK" else f"{command.instruction} {form}"
     return Fault(
         "shell_missing",
@@ -121,16 +121,23 @@ def _elsewhere(programs: Programs, name: str) -> str | None:
     return next((path for path in found if path is not None and world.entries[path].mode & 0o111), None)
 
 
-def _split(text: str) -> list[str] | None:
+def _plain_words(text: str) -> tuple[str, ...]:
+    """Return the words of a shell's text that an exec form could say, the command first; none where a shell does more with them."""
     try:
-        return shlex.split(text)
+        words = [] if _NEEDS_SHELL.search(text) else shlex.split(text)
     except ValueError:
-        return None
+        return ()
+    return tuple(words[1:] if words[:1] == ["exec"] else words)
 
 
-def _given_file(words: tuple[str, ...], real: str) -> str | None:
+def _given_file(programs: Programs, words: tuple[str, ...]) -> str | None:
     """Return the file that an interpreter is told to run, None where it is no interpreter or is told otherwise."""
-    names = {posixpath.basename(words[0]), posixpath.basename(real)}
+    if not words:
+        return None
+    names = {
+        posixpath.basename(words[0]),
+        posixpath.basename(programs.world.file(programs.which(words[0]) or "") or ""),
+    }
     if "java" in names:
         return words[words.index("-jar") + 1] if "-jar" in words[1:-1] else None
     rules = next((one for one in _INTERPRETERS if any(one.names.fullmatch(name) for name in names)), None)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from audit_lib.compare.world import Binary, World
 
-CACHE = "/etc/ld.so.cache"
+_CACHE = "/etc/ld.so.cache"
 # musl is all of these itself, whatever their ending (dynlink.c, "reserved").
 _MUSL_ITSELF = re.compile(r"lib(?:c|pthread|rt|m|dl|util|xnet)\.")
 _GLIBC_TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM))")
 _MUSL_TOKEN = re.compile(r"\$(?:\{ORIGIN\}|ORIGIN(?=/|$))")
 # Folders of processor variants that glibc looks into first (since 2.33).
 _HWCAPS = "/glibc-hwcaps/"
+_LEVELS = ("x86-64-v2", "x86-64-v3", "x86-64-v4", "power9", "power10", "z13", "z14", "z15", "z16")
 # Where neither the loader nor another tells: Debian's folders by machine, then those of everyone else.
 _TRIPLETS: Mapping[str, str] = {
     "x86_64": "x86_64-linux-gnu",
@@ -33,6 +34,9 @@ _TRIPLETS: Mapping[str, str] = {
     "riscv64": "riscv64-linux-gnu",
     "loongarch64": "loongarch64-linux-gnu",
 }
+# How often is looked for a library in one world: an image of thousands of programs takes a tenth; what was made to keep a reader
+# busy ends here.
+_MAX_LOOKS = 20_000_000
 _MUSL_FOLDERS = ("/lib", "/usr/local/lib", "/usr/lib")
 
 
@@ -81,15 +85,19 @@ class _Object(NamedTuple):
 
 
 class Libraries:
-    """The libraries of a world. `library_path` are the folders of LD_LIBRARY_PATH."""
+    """The libraries of a world. `library_path` are the folders of LD_LIBRARY_PATH.
+
+    A library that is there for newer processors alone (glibc-hwcaps) counts as found.
+    """
 
     def __init__(self, world: World, library_path: Sequence[str] = ()) -> None:
-        self._world, self._library_path = world, tuple(library_path)
+        self.world, self.library_path = world, tuple(library_path)
+        self.looks_left = _MAX_LOOKS
 
     def resolve(self, path: str) -> Resolved:
         """Return what the loader finds for the ELF file at a path. Raises `KeyError` where there is no ELF file."""
-        real = self._world.file(path) or path
-        binary = self._world.binaries[real]
+        real = self.world.file(path) or path
+        binary = self.world.binaries[real]
         if not binary.is_read:
             return Resolved(unread=[real])
         if binary.interpreter is None and not binary.needed:
@@ -97,21 +105,39 @@ class Libraries:
         loader = self._loader(binary)
         if loader is None:
             return Resolved(problem=self._without_loader(binary))
-        search = _Musl if _is_musl(loader) else _Glibc
-        return search(self._world, self._library_path, loader, real, binary).resolved()
+        search = _Musl if self._is_musl(loader) else _Glibc
+        return search(self, loader, real, binary).resolved()
+
+    @cached_property
+    def cache(self) -> Mapping[str, Sequence[str]]:
+        """Return the paths in ld.so.cache by the library's name, those for newer processors last."""
+        names: dict[str, list[str]] = {}
+        for place in self.world.places:
+            if place.kind == "cache" and place.stated_in == _CACHE and place.name is not None:
+                names.setdefault(place.name, []).append(place.path)
+        return {name: sorted(paths, key=lambda path: _HWCAPS in path) for name, paths in names.items()}
+
+    def stated(self, kind: str, stated_in: str | None) -> tuple[str, ...]:
+        """Return the folders of a kind that a file states, in its order."""
+        return tuple(place.path for place in self.world.places if place.kind == kind and place.stated_in == stated_in)
 
     def _loader(self, binary: Binary) -> str | None:
         """Return the loader's path: the one that a program asks for, one that fits for a library."""
-        world = self._world
+        world = self.world
         if binary.interpreter is not None:
             return binary.interpreter if world.file(binary.interpreter) else None
         wants_musl = {True} if _needs_musl(binary) else {False} if _needs_glibc(binary) else {True, False}
         fitting = [
             path
             for path in self._loaders
-            if world.binaries[path].machine == binary.machine and _is_musl(path) in wants_musl
+            if world.binaries[path].machine == binary.machine and self._is_musl(path) in wants_musl
         ]
         return min(fitting, default=None)
+
+    def _is_musl(self, loader: str) -> bool:
+        """Tell whether a loader is musl's, also where a link gives it the name of glibc's."""
+        names = {loader, self.world.file(loader) or ""}
+        return any("musl" in name or posixpath.basename(name) == "libc.so" for name in names)
 
     def _without_loader(self, binary: Binary) -> str:
         if binary.interpreter is not None:
@@ -121,37 +147,36 @@ class Libraries:
 
     @cached_property
     def _loaders(self) -> list[str]:
-        stated = {place.stated_in for place in self._world.places if place.kind == "default"}
-        return sorted(path for path in stated if path in self._world.binaries)
+        stated = {place.stated_in for place in self.world.places if place.kind == "default"}
+        return sorted(path for path in stated if path in self.world.binaries)
 
 
 class _Glibc:
     """glibc's search for one program."""
 
-    def __init__(self, world: World, library_path: Sequence[str], loader: str, path: str, binary: Binary) -> None:
-        self._world, self._library_path, self._machine = world, library_path, binary.machine
+    def __init__(self, libraries: Libraries, loader: str, path: str, binary: Binary) -> None:
+        self._libraries, self._world, self._machine = libraries, libraries.world, binary.machine
         self._defaults = self._default_folders(loader)
         self._main = _Object(path, binary, None)
         self._loaded: dict[str, _Object] = {}
         self._result = Resolved()
-        real = world.file(loader)
-        own = world.binaries.get(real or "")
+        own = self._world.binaries.get(self._world.file(loader) or "")
         if own is not None and binary.interpreter is not None:
             self._note(_Object(loader, own, self._main), loader, posixpath.basename(loader))
 
     def resolved(self) -> Resolved:
         """Load breadth first, each library once, as the loader does."""
         queue = [self._main]
+        seen = {self._main.path}
         for one in queue:
             for name in one.binary.needed:
-                if name in self._loaded:
-                    self._result.libraries.setdefault(name, self._loaded[name].path)
-                    continue
-                found = self._load(name, one)
+                known = self._loaded.get(name)
+                found = known or self._load(name, one)
                 if found is None:
                     continue
-                self._result.libraries[name] = found.path
-                if not any(found.path == other.path for other in queue):
+                self._result.libraries.setdefault(name, found.path)
+                if known is None and found.path not in seen:
+                    seen.add(found.path)
                     queue.append(found)
                 self._note(found, name)
         self._check_versions(queue)
@@ -165,6 +190,10 @@ class _Glibc:
     def _load(self, name: str, asker: _Object) -> _Object | None:
         misfit = None
         for path in self._candidates(name, asker):
+            self._libraries.looks_left -= 1
+            if self._libraries.looks_left < 0:
+                self._result.unread.append(asker.path)
+                return None
             real = self._world.file(path)
             if real is None:
                 continue
@@ -182,34 +211,20 @@ class _Glibc:
         return None
 
     def _candidates(self, name: str, asker: _Object) -> Iterator[str]:
+        """Yield where a library may lie, in the order in which the loader looks."""
         if "/" in name:
             yield from self._expanded(name, asker)
             return
         if asker.binary.runpath is None:
             for one in _chain(asker, self._main):
                 if one.binary.rpath is not None and one.binary.runpath is None:
-                    yield from self._in(self._expanded(one.binary.rpath, one), name)
-        yield from self._in(self._library_path, name)
+                    yield from _in(self._expanded(one.binary.rpath, one), name)
+        yield from _in(self._libraries.library_path, name)
         if asker.binary.runpath is not None:
-            yield from self._in(self._expanded(asker.binary.runpath, asker), name)
-        yield from self._cached(name)
-        yield from self._in(self._defaults, name)
-
-    def _in(self, folders: Sequence[str], name: str) -> Iterator[str]:
-        """Yield where a library may lie in folders; what lies there for newer processors alone comes last."""
-        yield from (posixpath.join(folder, name) for folder in folders)
-
-    def _cached(self, name: str) -> Iterator[str]:
-        found = self._cache.get(name, ())
-        yield from sorted(found, key=lambda path: _HWCAPS in path)
-
-    @cached_property
-    def _cache(self) -> Mapping[str, Sequence[str]]:
-        names: dict[str, list[str]] = {}
-        for place in self._world.places:
-            if place.kind == "cache" and place.stated_in == CACHE and place.name is not None:
-                names.setdefault(place.name, []).append(place.path)
-        return names
+            yield from _in(self._expanded(asker.binary.runpath, asker), name)
+        yield from self._libraries.cache.get(name, ())
+        yield from _in(self._defaults, name)
+        yield from _in((f"{folder}{_HWCAPS}{level}" for level in _LEVELS for folder in self._defaults), name)
 
     def _expanded(self, text: str, one: _Object) -> list[str]:
         values = {"ORIGIN": posixpath.dirname(one.path), "LIB": self._lib, "PLATFORM": self._machine or ""}
@@ -222,10 +237,7 @@ class _Glibc:
         return first.removeprefix("/usr").lstrip("/")
 
     def _default_folders(self, loader: str) -> tuple[str, ...]:
-        real = self._world.file(loader)
-        stated = tuple(
-            place.path for place in self._world.places if place.kind == "default" and place.stated_in == real
-        )
+        stated = self._libraries.stated("default", self._world.file(loader))
         if stated:
             return stated
         triplet = _TRIPLETS.get(self._machine or "")
@@ -254,27 +266,24 @@ class _Musl(_Glibc):
         if "/" in name:
             yield name
             return
-        yield from self._in(self._library_path, name)
+        yield from _in(self._libraries.library_path, name)
         for one in _chain(asker, None):
             stated = one.binary.runpath or one.binary.rpath
             if stated is not None:
-                yield from self._in(self._expanded(stated, one), name)
-        yield from self._in(self._defaults, name)
+                yield from _in(self._expanded(stated, one), name)
+        yield from _in(self._defaults, name)
 
     def _expanded(self, text: str, one: _Object) -> list[str]:
         expanded = _MUSL_TOKEN.sub(lambda _: posixpath.dirname(one.path), text)
         return [] if "$" in expanded else [part for part in re.split(r"[:\n]", expanded) if part]
 
     def _default_folders(self, loader: str) -> tuple[str, ...]:
-        settings = posixpath.basename(loader).removesuffix(".so.1") + ".path"
-        stated = tuple(place.path for place in self._world.places if place.stated_in == f"/etc/{settings}")
-        if stated:
-            return stated
         real = self._world.file(loader)
-        built_in = tuple(
-            place.path for place in self._world.places if place.kind == "default" and place.stated_in == real
+        named = (posixpath.basename(path) for path in (loader, real or "") if "ld-musl-" in path)
+        settings = f"/etc/{next(named, '').removesuffix('.so.1')}.path"
+        return (
+            self._libraries.stated("configured", settings) or self._libraries.stated("default", real) or _MUSL_FOLDERS
         )
-        return built_in or _MUSL_FOLDERS
 
     def _load(self, name: str, asker: _Object) -> _Object | None:
         if _MUSL_ITSELF.match(name) and self._itself is not None:
@@ -300,8 +309,8 @@ def _chain(first: _Object | None, last: _Object | None) -> Iterator[_Object]:
         yield last
 
 
-def _is_musl(loader: str) -> bool:
-    return "musl" in loader
+def _in(folders: Iterable[str], name: str) -> Iterator[str]:
+    return (posixpath.join(folder, name) for folder in folders)
 
 
 def _needs_musl(binary: Binary) -> bool:

@@ -16,7 +16,7 @@ import pandas as pd
 from audit_lib.compare.commands import command_faults, programs_of, script_faults
 from audit_lib.compare.programs import Fault, Identity, Programs
 from audit_lib.compare.running import Running, carried, commands_of, running_of
-from audit_lib.compare.runtimes import addon_faults, python_faults
+from audit_lib.compare.runtimes import addon_faults, extension_faults, python_faults
 from audit_lib.compare.sides import Audited, fact, has_files, is_built_on
 from audit_lib.compare.surroundings import Rated, Uses, surrounding_faults
 from audit_lib.compare.users import identity_of, user_faults
@@ -105,30 +105,49 @@ def _tables(side: Audited) -> Tables:
 
 
 def _entrypoint(full: Audited, minimal: Audited, move: Move) -> Iterator[Rated]:
-    """Yield that the minimal image puts a program of its own before the application's CMD."""
+    """Yield that the base images start CMD in different ways, unless the application states its own."""
     before, target = running_of(full.config).entrypoint, running_of(minimal.config).entrypoint
-    is_in_the_way = move.after.running.entrypoint == target or not move.has_app
-    if target and target != before and is_in_the_way:
-        yield Rated(
-            "medium",
-            Fault(
-                "entrypoint_differs",
-                "ENTRYPOINT",
-                " ".join(target),
-                f"the minimal image has an ENTRYPOINT of its own ({' '.join(target)}): CMD becomes its arguments",
-                "state ENTRYPOINT in the application's own build, ENTRYPOINT [] for none",
-            ),
-        )
+    if target == before or (move.has_app and move.after.running.entrypoint != target):
+        return
+    if target:
+        why = f"the minimal image has an ENTRYPOINT of its own ({' '.join(target)}): CMD becomes its arguments"
+        todo = "state ENTRYPOINT in the application's own build, ENTRYPOINT [] for none"
+    else:
+        why = f"the full image's ENTRYPOINT ({' '.join(before)}) is gone: CMD is run without it"
+        todo = "state ENTRYPOINT in the application's own build, or do without what it does"
+    yield Rated("medium", Fault("entrypoint_differs", "ENTRYPOINT", " ".join(target or before), why, todo))
 
 
 def _commands(move: Move) -> Iterator[Rated]:
     """Yield why commands that the image states could not run; scripts that they go through are read too."""
-    known = {
-        _key(fault) for command in commands_of(move.before.running) for fault in command_faults(move.before, command)
-    }
-    for command in commands_of(move.after.running):
+    before, after = move.before.running, move.after.running
+    known = {_key(fault) for command in commands_of(before) for fault in command_faults(move.before, command)}
+    if (before.entrypoint or before.cmd) and not (after.entrypoint or after.cmd):
+        words = " ".join(before.entrypoint + before.cmd)
+        yield Rated(
+            "high",
+            Fault(
+                "command_missing",
+                "CMD",
+                words,
+                f"the full image states what is run ({words}), neither the minimal image nor the application does",
+                "state CMD or ENTRYPOINT in the application's own build",
+            ),
+        )
+    if before.healthcheck not in {(), ("NONE",)} and not after.healthcheck:
+        yield Rated(
+            "info",
+            Fault(
+                "environment_differs",
+                "HEALTHCHECK",
+                "HEALTHCHECK",
+                "the full image states a HEALTHCHECK, the minimal one does not",
+                "state HEALTHCHECK in the application's own build where it is wanted",
+            ),
+        )
+    for command in commands_of(after):
         for fault in command_faults(move.after, command):
-            if _key(fault) not in known:
+            if _is_new(fault, known):
                 yield Rated("medium" if fault.risk == "unreadable" else "high", fault)
         for path in programs_of(move.after, command):
             yield from _new(move, path)
@@ -136,7 +155,7 @@ def _commands(move: Move) -> Iterator[Rated]:
 
 def _new(move: Move, path: str) -> Iterator[Rated]:
     before = {_key(fault) for fault in script_faults(move.before, path)}
-    yield from (Rated("medium", fault) for fault in script_faults(move.after, path) if _key(fault) not in before)
+    yield from (Rated("medium", fault) for fault in script_faults(move.after, path) if _is_new(fault, before))
 
 
 def _own_files(move: Move, full: Audited, minimal: Audited) -> Iterator[Rated]:
@@ -147,15 +166,23 @@ def _own_files(move: Move, full: Audited, minimal: Audited) -> Iterator[Rated]:
             yield from _lost_target(move, path)
         elif path in before.world.binaries:
             known = {_key(fault) for fault in before.library_faults(path)}
-            yield from (Rated("medium", fault) for fault in after.library_faults(path) if _key(fault) not in known)
+            yield from (Rated("medium", fault) for fault in after.library_faults(path) if _is_new(fault, known))
         elif path in before.world.scripts and before.world.entries[path].mode & 0o111:
             known = {_key(fault) for fault in (*before.faults(path), *script_faults(before, path))}
             faults = (*after.faults(path), *script_faults(after, path))
-            yield from (Rated("medium", fault) for fault in faults if _key(fault) not in known)
-    for fault in python_faults(before.world, after.world, move.own):
+            yield from (Rated("medium", fault) for fault in faults if _is_new(fault, known))
+    called = _called(move)
+    for fault, python in python_faults(before.world, after.world, move.own):
+        yield Rated("high" if python in called else "medium", fault)
+    for fault in extension_faults(before.world, after.world, move.own):
         yield Rated("medium", fault)
     for fault in addon_faults(_versions(full), _versions(minimal), move.own):
         yield Rated("medium", fault)
+
+
+def _called(move: Move) -> set[str]:
+    """Return the files that run when the application is started as its own image states it."""
+    return {path for command in commands_of(move.before.running) for path in programs_of(move.before, command)}
 
 
 def _lost_target(move: Move, path: str) -> Iterator[Rated]:
@@ -193,7 +220,7 @@ def _uses(move: Move, app: Audited | None, full: Audited) -> Uses:
 
 def _tls(move: Move, *, has_go: bool) -> Iterator[str]:
     """Yield what shows that the application may open TLS connections."""
-    called = [path for command in commands_of(move.before.running) for path in programs_of(move.before, command)]
+    called = sorted(_called(move))
     for path in called:
         if _TLS_PROGRAM.fullmatch(path.rpartition("/")[2]):
             yield f"{path}, which it runs, can open TLS connections"
@@ -291,6 +318,11 @@ def _base(full: Audited, app: Audited | None) -> Iterator[Rated]:
                 "compare with the very image that it was built on",
             ),
         )
+
+
+def _is_new(fault: Fault, known: set[tuple[str, str, str]]) -> bool:
+    """Tell whether something breaks by the move alone; what is not known of a file is told whether it was known before or not."""
+    return fault.risk == "unreadable" or _key(fault) not in known
 
 
 def _key(fault: Fault) -> tuple[str, str, str]:

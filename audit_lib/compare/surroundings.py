@@ -38,6 +38,13 @@ _LOCALE_VARIABLES = ("LC_ALL", "LC_CTYPE", "LANG")
 # tzset(3): a zone's name, unlike the rules of one that are spelled out (`CET-1CEST`), is a file's.
 _ZONE_NAME = re.compile(r":?[A-Za-z_]+(?:/[\w+-]+)*")
 _NEEDS_NO_ZONE = frozenset({"", "UTC", "GMT", "UTC0", "Etc/UTC"})
+_SERVICES: Mapping[str, str] = {
+    "/etc/passwd": "user ids have no names, and programs that ask for the user's name or home folder fail",
+    "/etc/group": "group ids have no names",
+    "/etc/nsswitch.conf": "older programs of glibc then look host names up in DNS before /etc/hosts",
+    "/etc/services": "ports have no names (getservbyname)",
+    "/etc/protocols": "protocols have no names (getprotobyname)",
+}
 # glibc brings C.UTF-8 in the library itself from this version on.
 _BUILT_IN_LOCALE = "GLIBC_2.35"
 
@@ -64,6 +71,7 @@ def surrounding_faults(before: Programs, after: Programs, uses: Uses) -> Iterato
     yield from _locales(before, after)
     yield from _temporary(before, after)
     yield from _name_services(before.world, after.world)
+    yield from _preloaded(before, after)
 
 
 def _certificates(before: Programs, after: Programs, uses: Uses) -> Iterator[Rated]:
@@ -225,10 +233,16 @@ def _name_services(before: World, after: World) -> Iterator[Rated]:
             )
 
 
-_SERVICES: Mapping[str, str] = {
-    "/etc/passwd": "user ids have no names, and programs that ask for the user's name or home folder fail",
-    "/etc/group": "group ids have no names",
-    "/etc/nsswitch.conf": "older programs of glibc then look host names up in DNS before /etc/hosts",
-    "/etc/services": "ports have no names (getservbyname)",
-    "/etc/protocols": "protocols have no names (getprotobyname)",
-}
+def _preloaded(before: Programs, after: Programs) -> Iterator[Rated]:
+    for path in re.split(r"[\s:]+", after.running.env.get("LD_PRELOAD", "")):
+        if path.startswith("/") and before.world.file(path) and not after.world.file(path):
+            yield Rated(
+                "low",
+                Fault(
+                    "library_missing",
+                    "ENV LD_PRELOAD",
+                    path,
+                    f"LD_PRELOAD names {path}, which is not there: programs run without it, and say so",
+                    "install it, or do without LD_PRELOAD",
+                ),
+            )

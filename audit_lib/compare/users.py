@@ -124,7 +124,11 @@ def _home(earlier: Identity, later: Identity, before: World, after: World) -> It
 
 
 def _may_not_read(before: Programs, after: Programs, own: Iterable[str]) -> Iterator[Rated]:
-    lost = [path for path in sorted(own) if _may_read(before, path) and not _may_read(after, path)]
+    lost = [
+        path
+        for path in sorted(own)
+        if after.world.file(path) is not None and _may_read(before, path) and not _may_read(after, path)
+    ]
     if lost:
         more = f" and {len(lost) - 1:,} more of the application's files" if len(lost) > 1 else ""
         uid = after.identity.uid if after.identity is not None else "?"

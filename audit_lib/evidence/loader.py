@@ -28,6 +28,13 @@ _MAX_ENTRIES, _MAX_TEXT = 100_000, 4096
 # SYSTEM_DIRS: texts one after the other, each a folder with a slash at its end; musl joins them by colons.
 _GLIBC_FOLDERS = re.compile(rb"(?:/[\w./+-]{1,200}/\0){2,16}")
 _MUSL_FOLDERS = re.compile(rb"\0(/[\w./+-]{1,200}(?::/[\w./+-]{1,200}){1,16})\0")
+# The names that programs ask for (glibc's shlib-versions, and the System V ABI of each processor), spelled out: globs would be
+# tried for every path of an image. Before glibc 2.34 these are links to `ld-2.31.so`.
+_GLIBC_LOADERS = (
+    *("ld-linux-x86-64.so.2", "ld-linux-x32.so.2", "ld-linux.so.2", "ld-linux.so.3", "ld-linux-armhf.so.3"),
+    *("ld-linux-aarch64.so.1", "ld-linux-riscv64-lp64d.so.1", "ld-linux-loongarch-lp64d.so.1"),
+    *("ld64.so.1", "ld64.so.2", "ld.so.1"),
+)
 _MUSL_SIGN = b"/etc/ld-musl-"
 
 
@@ -129,10 +136,8 @@ EXTRACTOR = Extractor(
         *(f"etc/{name}" for name in (CACHE, CONFIGURATION, PRELOAD)),
         "etc/ld.so.conf.d/*.conf",
         "etc/ld-musl-*.path",
-        "**/ld-linux*.so.*",
+        *(f"**/{name}" for name in _GLIBC_LOADERS),
         "**/ld-*.so",
-        "**/ld64.so.*",
-        "**/ld.so.1",
         "**/ld-musl-*.so.1",
         "**/libc.so",
     ),

@@ -57,12 +57,12 @@ class Tools:
         subprocess.run(command, input=source.encode(), check=True, cwd=self._folder)
         return file((self._folder / name).read_bytes(), mode=0o755)
 
-    def with_own_library(self) -> Layer:
-        """Return a program that finds its library beside itself."""
-        library = self.made("libanswer.so", "int answer(void) { return 42; }\n", "-shared")
+    def with_own_library(self, compiler: str = "gcc", folder: str = "app/lib") -> Layer:
+        """Return a program that looks for its library beside itself, in `app/lib`."""
+        library = self.made("libanswer.so", "int answer(void) { return 42; }\n", "-shared", "-fPIC", compiler=compiler)
         source = "int answer(void);\nint main(void) { return answer() != 42; }\n"
-        run = self.program(source, "libanswer.so", "-Wl,-rpath,$ORIGIN/../lib")
-        return {"app/bin/run": run, "app/lib/libanswer.so": library}
+        run = self.program(source, "libanswer.so", "-Wl,-rpath,$ORIGIN/../lib", compiler=compiler)
+        return {"app/bin/run": run, f"{folder}/libanswer.so": library}
 
 
 HELLO = '#include <stdio.h>\nint main(void) { return puts("hello") < 0; }\n'
@@ -130,6 +130,19 @@ PAIRS = {
         files=lambda tools: {"app/hello": tools.program(HELLO, compiler="musl-gcc")},
         instructions='CMD ["/app/hello"]',
         breaks=None,
+    ),
+    "own-library-on-musl": Pair(
+        target="only-musl",
+        files=lambda tools: tools.with_own_library("musl-gcc"),
+        instructions='CMD ["/app/bin/run"]',
+        breaks=None,
+    ),
+    "library-path-of-the-base": Pair(
+        target="only-glibc",
+        files=lambda tools: tools.with_own_library(folder="opt/answer"),
+        instructions='CMD ["/app/bin/run"]',
+        full="ENV LD_LIBRARY_PATH=/opt/answer",
+        breaks=("library_missing", "libanswer.so", "high"),
     ),
     "static-on-musl": Pair(
         target="only-musl",

@@ -32,9 +32,11 @@ def parse_list(text: str, what: str) -> tuple[list[Wanted], list[str]]:
     A line is a reference, with or without a platform behind it. What follows `#` (at the beginning of a line, or after a blank)
     is a comment. Raises `UnknownImageError` where a line is no text, or no line names an image.
 
-    >>> parse_list("# nightly\ndocker:python:3.13  # ours\nregistry:python:3.13 linux/arm64\ndocker:python:3.13\n", "list")
-    ([Wanted(reference='docker:python:3.13', platform=None), Wanted(reference='registry:python:3.13', platform='linux/arm64')],
-    ['list: line 4 names docker:python:3.13 again, as line 2 does; it is read once'])
+    >>> images, again = parse_list("# nightly\ndocker:a  # ours\nregistry:a linux/arm64\ndocker:a\n", "list")
+    >>> images
+    [Wanted(reference='docker:a', platform=None), Wanted(reference='registry:a', platform='linux/arm64')]
+    >>> again
+    ['list: line 4 names docker:a again, as line 2 does; it is read once']
     """
     lines: dict[Wanted, int] = {}
     again = []

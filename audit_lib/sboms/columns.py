@@ -77,7 +77,7 @@ def with_prefix(properties: Mapping[str, str], prefix: str) -> dict[str, str]:
 def plain(value: str) -> str:
     r"""Return text that a file in UTF-8 can hold: halves of characters, as JSON can name them, become U+FFFD.
 
-    >>> plain(" a\\udc80")
+    >>> plain(" a\udc80")
     ' a�'
     """
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

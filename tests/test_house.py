@@ -178,7 +178,7 @@ SEAMS = {
     "settings": Seam(("errors", "marked", "units")),
     "compliance": Seam((*_TABLES, "compliance.*"), ("pandas",)),
     "compliance.licenses": Seam((), ("license_expression",)),
-    "compliance.*": Seam((*_TABLES, "clock", "marked", "settings", "compliance.*"), ("pandas",)),
+    "compliance.*": Seam((*_TABLES, "clock", "marked", "settings", "severity", "compliance.*"), ("pandas",)),
     "charts": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "charts.*": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "exports": Seam(("errors", "tables", "units", "exports.*"), _ANY),

@@ -53,6 +53,10 @@ class Judged(Protocol):
         """Schema `Referrer`."""
 
     @property
+    def referrers_problem(self) -> str | None:
+        """Why what is attached is not known, where a registry was asked."""
+
+    @property
     def surface(self) -> pd.DataFrame:
         """Schema `SurfaceItem`."""
 

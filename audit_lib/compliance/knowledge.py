@@ -43,6 +43,13 @@ def _unknown_history(found: Judged) -> str | None:
     return None if _told(found) else "the image does not state what its layers were made by"
 
 
+def _unknown_referrers(found: Judged) -> str | None:
+    if found.knows("referrers"):
+        return None
+    problem = found.referrers_problem
+    return f"what is attached is not known: {problem}" if problem else _cannot_tell(found, "referrers")
+
+
 def _damaged_packages(found: Judged) -> str | None:
     damaged = found.databases[found.databases["status"] == "damaged"]
     if damaged.empty:
@@ -75,6 +82,7 @@ _UNKNOWN: Mapping[str, Callable[[Judged], str | None]] = {
     "packages": _unknown_packages,
     "config": _unknown_config,
     "history": _unknown_history,
+    "referrers": _unknown_referrers,
 }
 _GAPS: Mapping[str, Callable[[Judged], str | None]] = {
     "packages": _damaged_packages,

@@ -9,7 +9,8 @@ import pandas as pd
 
 from audit_lib.compliance.base import counted, named
 from audit_lib.compliance.controls import controls
-from audit_lib.compliance.policy import SEVERITIES, Policy
+from audit_lib.compliance.policy import Policy
+from audit_lib.severity import worst_first
 from audit_lib.tables import ControlStatus, FindingStatus, FrameworkCount, make_table
 
 STATUSES: tuple[FindingStatus, ...] = typing.get_args(FindingStatus)
@@ -96,9 +97,7 @@ def sign_off(image: pd.DataFrame, policy: Policy, today_utc: str) -> pd.DataFram
 
 def by_severity(findings: pd.DataFrame) -> pd.DataFrame:
     """Return findings (schema `Finding`) gravest first, those that fail the gate before others of their severity."""
-    rank = findings["severity"].map({severity: place for place, severity in enumerate(SEVERITIES)}).astype("Int64")
-    ordered = findings.assign(rank=rank, late=~findings["is_gate_failed"])
-    return ordered.sort_values(["rank", "late", "check_id"], ignore_index=True).drop(columns=["rank", "late"])
+    return worst_first(findings.sort_values(["is_gate_failed", "check_id"], ascending=[False, True]))
 
 
 def _sentences(findings: pd.DataFrame, policy: Policy) -> Iterator[str]:

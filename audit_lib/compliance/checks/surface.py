@@ -56,8 +56,7 @@ def no_remote_administration(found: Judged, rules: Rules) -> Verdict:
 def no_secrets_in_files(found: Judged, rules: Rules) -> Verdict:
     """Fail where a file holds a private key, a token or a password."""
     items, unknown = items_of(found, ["private keys", "secrets"])
-    items = _without(items[items["path"].notna()], rules.options["allowed"])
-    return _judged(items, unknown, "file with a secret", "files with secrets")
+    return _but_allowed(items[items["path"].notna()], rules, unknown, "file with a secret", "files with secrets")
 
 
 def no_secrets_in_environment(found: Judged, rules: Rules) -> Verdict:
@@ -91,11 +90,18 @@ def items_of(found: Judged, categories: Sequence[str]) -> tuple[pd.DataFrame, st
 
 def _none_of(found: Judged, rules: Rules, categories: Sequence[str], one: str, several: str | None = None) -> Verdict:
     items, unknown = items_of(found, categories)
+    return _but_allowed(items, rules, unknown, one, several or f"{one}s")
+
+
+def _but_allowed(items: pd.DataFrame, rules: Rules, unknown: str | None, one: str, several: str) -> Verdict:
+    """Return what items say but those that the policy allows, which are counted."""
     kept = _without(items, rules.options["allowed"])
-    verdict = _judged(kept, unknown, one, several or f"{one}s")
-    allowed = len(items) - len(kept)
-    said = f"{verdict.evidence}; {allowed:,} allowed by the policy" if allowed else verdict.evidence
-    return verdict._replace(evidence=said)
+    verdict = _judged(kept, unknown, one, several)
+    allowed = items.drop(index=kept.index)
+    if allowed.empty:
+        return verdict
+    said = f"{len(allowed):,} allowed by the policy: {named(_shown(allowed), few=_SHOWN)}"
+    return verdict._replace(evidence="; ".join(filter(None, (verdict.evidence, said))))
 
 
 def _judged(items: pd.DataFrame, unknown: str | None, one: str, several: str) -> Verdict:

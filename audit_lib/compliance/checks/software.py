@@ -95,7 +95,8 @@ def records_kept(found: Judged, rules: Rules) -> Verdict:
             f"the records of {counted(len(deleted), 'package')} were deleted in layer {layers}, their files are there"
         )
         return failed(f"{said}: {named(deleted['name'], few=_SHOWN)}")
-    known = set(found.databases.loc[found.databases["status"] != "absent", "format"])
+    # What is told from programs themselves (generic) is no record of what was installed.
+    known = set(found.databases.loc[found.databases["status"] != "absent", "format"]) - {"generic"}
     distribution = fact(found, "distro_name") or fact(found, "distro_id")
     if distribution is not None and not known & _DISTRIBUTION_FORMATS:
         return to_look_at(

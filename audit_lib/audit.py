@@ -175,7 +175,8 @@ class Audit:
                 "and how they were hardened is unknown (see binaries)"
             )
         hidden = self.surface[self.surface["status"] == "unknown"]
-        said += [f"{row.image}: {row.category} are unknown: {row.path}: {row.detail}" for row in hidden.itertuples()]
+        hidden = hidden.assign(place=hidden["path"].fillna(hidden["name"]))
+        said += [f"{row.image}: {row.category} are unknown: {row.place}: {row.detail}" for row in hidden.itertuples()]
         if not self.knows("files"):
             names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
             said.append(
@@ -276,7 +277,8 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
     altered_files = _altered_table(inventory, ownership, label, check_files=check_files)
     sbom_documents, sbom_claims = claims_tables(ownership, packages, label)
     owned = {path for path, owner in zip(ownership.paths, ownership.owners, strict=True) if owner}
-    seen = seen_in(inventory.rootfs, config, places, owned)
+    unsearched = "the contents of a sample's files are blank" if source == sample.SCHEME else None
+    seen = seen_in(inventory.rootfs, config, places, owned=owned, unsearched=unsearched)
     unknown = frozenset(_unknown(facts, seen, source))
     return Audit(
         image=image,

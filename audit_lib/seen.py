@@ -15,8 +15,17 @@ from audit_lib.surface import Group, Secret, Seen, User
 from audit_lib.tables import plain_text
 
 
-def seen_in(rootfs: Rootfs, config: Mapping[str, Any], places: Sequence[Place], owned: Container[str]) -> Seen:
+def seen_in(
+    rootfs: Rootfs,
+    config: Mapping[str, Any],
+    places: Sequence[Place],
+    *,
+    owned: Container[str],
+    unsearched: str | None = None,
+) -> Seen:
     """Return what was seen in an image; `places` are the secrets that were taken out of `config`.
+
+    `unsearched`: why files could not be searched for secrets, where they could not.
 
     A secret that says of itself that it is an example is left out of the files that packages brought (`owned`, without a
     leading slash): documentation is full of them.
@@ -34,6 +43,7 @@ def seen_in(rootfs: Rootfs, config: Mapping[str, Any], places: Sequence[Place], 
         secrets=[*_in_files(rootfs, owned), *(_in_configuration(place) for place in places)],
         config=run if isinstance(run, dict) else {},
         unknown=unknown,
+        unsearched=unsearched,
     )
 
 

@@ -114,7 +114,8 @@ def _surface_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
         if unread:
             yield f"{label}: {unread:,} of {len(side.binaries):,} ELF files could not be read, so how they were hardened is unknown"
         unknown = side.surface[side.surface["status"] == "unknown"]
-        for (path, detail), rows in unknown.groupby(["path", "detail"]):
+        places = unknown.assign(place=unknown["path"].fillna(unknown["name"]))
+        for (path, detail), rows in places.groupby(["place", "detail"]):
             yield f"{label}: {' and '.join(rows['category'])} are unknown and not compared: {path}: {detail}"
 
 

@@ -52,7 +52,7 @@ class Seen:
 
     `users`, `groups`, `shells` (as /etc/shells lists them) are None where they cannot be told, and `unknown` says why, by the
     file's path; they are empty where there is no such file. `applets`: by the path of a busybox. `config`: the `config` of the OCI
-    image configuration, secrets taken out.
+    image configuration, secrets taken out. `unsearched`: why files could not be searched for secrets.
     """
 
     users: Sequence[User] | None
@@ -62,6 +62,7 @@ class Seen:
     secrets: Sequence[Secret]
     config: Mapping[str, Any]
     unknown: Mapping[str, str] = field(default_factory=dict)
+    unsearched: str | None = None
 
 
 class Item(NamedTuple):

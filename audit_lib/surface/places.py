@@ -59,6 +59,8 @@ def declared(seen: Seen) -> Iterator[Item]:
 
 def secrets(seen: Seen) -> Iterator[Item]:
     """Yield keys and secrets, those of a rule in a file or a text of the configuration together; what is shown is redacted."""
+    for kind in _SOUGHT if seen.unsearched else ():
+        yield Item(kind, None, "in files", seen.unsearched, 0, "unknown")
     groups: dict[tuple[SurfaceCategory, str, str, str], list[Secret]] = {}
     for secret in seen.secrets:
         category: SurfaceCategory = "private keys" if secret.is_key else "secrets"
@@ -73,6 +75,7 @@ def secrets(seen: Seen) -> Iterator[Item]:
 
 
 _SHOWN = 3
+_SOUGHT: tuple[SurfaceCategory, ...] = ("private keys", "secrets")
 
 
 def _keys(value: object) -> list[str]:

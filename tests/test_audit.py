@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from audit_lib import Audit, audit
-from tests.conftest import REQUIRED
 from tests.images import capable, digest, docker_archive, file, hardlink, layer_tar, oci_archive, oci_dir, symlink
+from tests.tools import REQUIRED
 
 STANZA = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\n\n"
 OS_RELEASE = {"usr/lib/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n'}

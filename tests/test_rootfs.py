@@ -17,8 +17,8 @@ from audit_lib.formats import FORMATS
 from audit_lib.rootfs import LoopError, Rootfs
 from audit_lib.scan import Limits, scan_layer
 from audit_lib.sources.base import Blob
-from tests.conftest import REQUIRED
 from tests.images import Layer, file, folder, hardlink, layer_tar, oci_dir, symlink
+from tests.tools import REQUIRED
 
 
 def stacked(*layers: Layer, limits: Limits | None = None) -> Rootfs:

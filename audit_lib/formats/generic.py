@@ -52,6 +52,9 @@ RULES = (
         rb"\0({minor}\.\d{1,3}[abrc\d+]{0,6})\0",
     ),
     Rule("python", ("**/libpython*.so*",), b"\0{minor}.", rb"\0({minor}\.\d{1,3}[abrc\d+]{0,6})\0", is_library=True),
+    # Where the path of an installation ends in the version (pyenv), linkers keep one text for both, and it ends in the other.
+    Rule("python", ("**/libpython*.so*",), b"/{minor}.", rb"/({minor}\.\d{1,3}[abrc\d+]{0,6})\0", is_library=True),
+    Rule("python", ("**/python3.?", "**/python3.??"), b"/{minor}.", rb"/({minor}\.\d{1,3}[abrc\d+]{0,6})\0"),
     # pypy/module/sys/version.py
     Rule("pypy", ("**/pypy", "**/pypy3*", "**/libpypy*.so*"), b"[PyPy ", rb"\[PyPy (" + _NUMBER + rb")"),
     # src/node.cc: the default user agent

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_lib.evidence import applets
+from tests.tools import tool
 
 
-@pytest.mark.skipif(not shutil.which("busybox"), reason="busybox is not installed")
 def test_the_applets_of_a_real_busybox_are_those_that_it_lists():
-    path = Path(shutil.which("busybox"))
+    path = tool("busybox")
     told = subprocess.run([path, "--list"], check=True, capture_output=True, text=True).stdout.split()
     assert len(told) > 100
     assert applets.parse(path.read_bytes()) == told

@@ -18,6 +18,7 @@ from audit_lib.formats.base import Found
 from tests.elves import elf_file
 from tests.formats.tree import DictTree
 from tests.syft import syft_packages
+from tests.tools import unavailable
 
 # The example of the format's own documentation, with a build dependency and a crate from git.
 LIST = {
@@ -114,7 +115,7 @@ def test_a_real_executable_holds_what_syft_finds_in_it(tmp_path: Path):
         assert len(expected) > 50
         assert expected - ours == set()
         return
-    pytest.skip("neither uv nor ruff is installed with a list of its crates")
+    unavailable("neither uv nor ruff is installed with a list of its crates")
 
 
 @given(st.binary(max_size=200), st.booleans())

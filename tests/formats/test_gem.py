@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from audit_lib.formats.base import Broken, Found
 from audit_lib.purl import purl_of
 from tests import syft
 from tests.formats.tree import DictTree
+from tests.tools import tool
 
 HOME = "var/lib/gems/3.1.0"
 RAKE_PATH = f"{HOME}/specifications/rake-13.0.6.gemspec"
@@ -184,8 +184,7 @@ def assert_told(data: bytes) -> None:
 @pytest.fixture(scope="module")
 def gem_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder into which RubyGems itself built and installed three gems."""
-    if not shutil.which("gem"):
-        pytest.skip("RubyGems is not installed (Debian: ruby)")
+    tool("gem", "ruby")
     work = tmp_path_factory.mktemp("gems")
     home = work / "home"
     for name, version, platform in [("one", "1.0", "ruby"), ("two", "2.0.pre1", "ruby"), ("three", "3.0", "java")]:
@@ -221,8 +220,7 @@ def test_gems_that_rubygems_installed_are_those_it_lists_with_the_files_it_lists
 
 
 def test_the_gems_of_this_machine_are_those_that_gem_list_names():
-    if not shutil.which("gem"):
-        pytest.skip("RubyGems is not installed (Debian: ruby)")
+    tool("gem", "ruby")
     run = subprocess.run(["gem", "env", "gempath"], check=True, capture_output=True, text=True)
     homes = [Path(home) for home in run.stdout.strip().split(":")]
     files = {

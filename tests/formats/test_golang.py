@@ -17,6 +17,7 @@ from audit_lib.formats.base import Found
 from tests.elves import BASE, elf_file
 from tests.formats.tree import DictTree
 from tests.syft import syft_packages, syft_path
+from tests.tools import tool
 
 INFO = (
     "path\texample.org/app/cmd/app\n"
@@ -143,12 +144,12 @@ def test_all_modules_weigh_together_what_the_main_one_weighs():
     assert set(map(str, owned.values())) == {"None"}
 
 
-@pytest.mark.parametrize("name", ["skopeo", "podman", "dockerd", "containerd"])
-def test_real_executables_hold_what_syft_finds_in_them(name, tmp_path: Path):
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    shutil.copy(found, tmp_path / name)
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("skopeo", "skopeo"), ("podman", "podman"), ("dockerd", "docker.io"), ("containerd", "containerd")],
+)
+def test_real_executables_hold_what_syft_finds_in_them(name, package, tmp_path: Path):
+    shutil.copy(tool(name, package), tmp_path / name)
     expected = syft_packages(f"dir:{tmp_path}", "go-module-binary-cataloger")
     ours = {(one.name, one.version, name) for one in packages((tmp_path / name).read_bytes(), name)}
     assert expected

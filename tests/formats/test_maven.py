@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from audit_lib.formats.base import Broken, Found
 from audit_lib.purl import purl_of
 from tests import syft
 from tests.formats.tree import DictTree
+from tests.tools import tool, unavailable
 
 MANIFEST = "META-INF/MANIFEST.MF"
 GUAVA_POM = "META-INF/maven/com.google.guava/guava/pom.properties"
@@ -375,12 +375,12 @@ DEBIAN = [
 @pytest.fixture(scope="module")
 def debian_jars(tmp_path_factory) -> Path:
     """Return a folder with the contents of Debian's packages of Java libraries, or skip."""
-    if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        pytest.skip("apt-get and dpkg are needed to fetch Debian's Java libraries")
+    for name in ("apt-get", "dpkg"):
+        tool(name)
     folder = tmp_path_factory.mktemp("debian")
     fetched = subprocess.run(["apt-get", "download", "-q", *DEBIAN], cwd=folder, capture_output=True, check=False)
     if fetched.returncode:
-        pytest.skip("Debian's archive cannot be reached, or has not these packages")
+        unavailable("Debian's archive cannot be reached, or has not these packages")
     for package in sorted(folder.glob("*.deb")):
         subprocess.run(["dpkg", "-x", package, folder / "root"], check=True)
     return folder / "root"

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+
 import pandas as pd
 
 # Linux gives up after 40 links on one path (path_resolution(7), MAXSYMLINKS).
 _MAX_LINKS = 40
 
 
-class Links:
-    """The symbolic and hard links of a table of files (schema `File`)."""
+def links_of(files: pd.DataFrame) -> Links:
+    """Return the links in a table of files (schema `File`); a file's further names lead to its first one."""
+    is_link = files["kind"].isin(["symlink", "hardlink"])
+    rows = files.loc[is_link, ["path", "kind", "link_target"]].to_numpy().tolist()
+    symlinks = {path: target for path, kind, target in rows if kind == "symlink"}
+    hardlinks = {path: target for path, kind, target in rows if kind == "hardlink"}
+    return Links(set(files["path"]), symlinks, hardlinks)
 
-    def __init__(self, files: pd.DataFrame) -> None:
-        is_link = files["kind"].isin(["symlink", "hardlink"])
-        rows = files.loc[is_link, ["path", "kind", "link_target"]].to_numpy().tolist()
-        self._symlinks = {path: target for path, kind, target in rows if kind == "symlink"}
-        self._hardlinks = {path: target for path, kind, target in rows if kind == "hardlink"}
-        self._paths = set(files["path"])
+
+class Links:
+    """The links among paths: symbolic ones by their targets, hard ones by the first name of the file."""
+
+    def __init__(
+        self, paths: Container[str], symlinks: Mapping[str, str], hardlinks: Mapping[str, str] | None = None
+    ) -> None:
+        self._paths, self._symlinks, self._hardlinks = paths, symlinks, hardlinks or {}
         self._known: dict[str, str | None] = {}
 
     def real(self, path: str) -> str | None:
         """Return the path that remains when all links are followed, hard links to their first name; None for nothing or a loop.
 
-        >>> columns = ["path", "kind", "link_target"]
-        >>> rows = [["/bin", "symlink", "usr/bin"], ["/usr", "directory", None], ["/usr/bin", "directory", None]]
-        >>> links = Links(pd.DataFrame([*rows, ["/usr/bin/dash", "file", None]], columns=columns))
+        >>> links = Links({"/bin", "/usr", "/usr/bin", "/usr/bin/dash"}, {"/bin": "usr/bin"})
         >>> links.real("/bin/dash"), links.real("/bin/bash"), links.real("/bin/../bin")
         ('/usr/bin/dash', None, '/usr/bin')
         """

@@ -170,7 +170,7 @@ SEAMS = {
     "extracted": Seam((*_SCANS, "inventory", "ownership", "evidence", "evidence.*", "surface", "tables"), ("pandas",)),
     "seen": Seam((*_SCANS, "evidence", "evidence.*", "surface", "tables")),
     "compare": Seam((*_TABLES, "surface", "compare.*"), ("pandas",)),
-    "compare.*": Seam((*_TABLES, "shell", "surface", "compare.*"), ("pandas",)),
+    "compare.*": Seam((*_TABLES, "links", "shell", "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),
     "vulnerabilities.*": Seam((*_TABLES, "vulnerabilities.*"), ("pandas", "pyarrow", "univers", "packageurl")),
     "clock": Seam(("errors",)),

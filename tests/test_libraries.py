@@ -12,6 +12,7 @@ import pytest
 from audit_lib import audit
 from audit_lib.compare.libraries import Libraries, Missing, MissingVersion, Resolved
 from audit_lib.compare.world import Binary, Entry, Place, Tables, World, make_world
+from audit_lib.links import Links
 
 GLIBC, MUSL = "/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"
 DEFAULTS = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib")
@@ -49,7 +50,8 @@ def world(
     places += [Place(path, "configured", one, None) for path, folders in (settings or {}).items() for one in folders]
     if MUSL in binaries:
         places += [Place(MUSL, "default", folder, None) for folder in ("/lib", "/usr/local/lib", "/usr/lib")]
-    return World(entries, binaries, {}, tuple(places))
+    targets = {path: entry.link for path, entry in entries.items() if entry.link is not None}
+    return World(entries, Links(entries, targets), binaries, {}, tuple(places))
 
 
 def found(binaries: Mapping[str, Binary], path: str = "/run", library_path: Sequence[str] = (), **facts) -> Resolved:

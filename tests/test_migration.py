@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -423,6 +424,35 @@ def test_an_elf_file_that_cannot_be_read_is_said_to_be_unknown(tmp_path):
     both = moved(tmp_path, {"bin/true": SH}, {"bin/true": SH}, own, app={"Cmd": ["/app/run"]})
     assert told(both, "high") == []
     assert told(both, "medium") == [("medium", "/app/run", "unreadable", "/app/run")]
+
+
+def test_what_stands_in_programs_may_be_unknown(tmp_path):
+    base, minimal = {"bin/true": SH, "lib/libc.so.6": b"\x7fELF of full"}, {"bin/true": SH}
+    both = moved(tmp_path, base, minimal, {"run": file(b"\x7fELF of its own", mode=0o755)}, app={"Cmd": ["/run"]})
+    assert ("medium", "/run", "unreadable", "/run") in told(both)
+    blind = replace(both.minimal, binaries=both.minimal.binaries.iloc[:0], unknown=frozenset({"binaries"}))
+    unknown = compare(both.full, blind, app=both.app)
+    assert {row[2] for row in told(unknown, "high", "medium")} == set()
+    assert (
+        "minimal: what stands in programs is unknown, so what the move would break is told without their libraries and "
+        "interpreters" in unknown.gaps
+    )
+
+
+def test_an_application_that_states_no_command_runs_the_base_s(tmp_path):
+    world = {"bin/a": SH, "bin/b": SH, "bin/true": SH}
+    check = {"Test": ["CMD", "/bin/true"]}
+    both = moved(tmp_path, world, world, {"x": "x"}, full={"Cmd": ["a"], "Healthcheck": check}, target={"Cmd": ["b"]})
+    assert told(both) == [
+        ("info", "CMD", "entrypoint_differs", "b"),
+        ("info", "HEALTHCHECK", "environment_differs", "HEALTHCHECK"),
+    ]
+
+
+def test_a_path_of_two_thousand_folders_is_copied(tmp_path):
+    deep = "d/" * 2000 + "run"
+    both = moved(tmp_path, {"bin/true": SH}, {"bin/true": SH}, {deep: "x"}, app={"Cmd": ["/bin/true"]})
+    assert told(both) == []
 
 
 def test_the_images_of_a_comparison_with_an_application_are_three(tmp_path):

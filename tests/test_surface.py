@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from audit_lib import Audit, audit
-from audit_lib.links import Links
+from audit_lib.links import links_of
 from tests.elves import elf_file
 from tests.images import capable, file, folder, hardlink, oci_dir, symlink
 
@@ -322,7 +322,7 @@ def test_a_list_of_users_that_is_too_long_is_unknown_not_cut(tmp_path):
 @pytest.mark.parametrize("target", ["a", "b/c", "/x/y", "..", "loop"])
 def test_a_link_to_nothing_leads_nowhere(target):
     files = pd.DataFrame({"path": ["/d", "/d/loop"], "kind": ["directory", "symlink"], "link_target": [None, target]})
-    assert Links(files).real("/d/loop") == ("/" if target == ".." else None)
+    assert links_of(files).real("/d/loop") == ("/" if target == ".." else None)
 
 
 @pytest.mark.engine

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from audit_lib import shell
-from audit_lib.compare.programs import Fault, Programs
+from audit_lib.compare.faults import Fault
+from audit_lib.compare.programs import Programs
 from audit_lib.compare.running import Command
 
 

@@ -28,7 +28,7 @@ def gaps_of(
     yield from _match_gaps(package_changes)
     yield from _size_gaps(full, minimal)
     yield from _surface_gaps(full, minimal)
-    yield from _move_gaps(full, app)
+    yield from _move_gaps(full, minimal, app)
 
 
 def _platform_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
@@ -119,8 +119,15 @@ def _surface_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
             yield f"{label}: {' and '.join(rows['category'])} are unknown and not compared: {path}: {detail}"
 
 
-def _move_gaps(full: Audited, app: Audited | None) -> Iterator[str]:
-    """Yield what is not known of the application's own files."""
+def _move_gaps(full: Audited, minimal: Audited, app: Audited | None) -> Iterator[str]:
+    """Yield what is not known of what a move would break, beside what the images' files tell."""
+    sides = {"full": full, "minimal": minimal, **({} if app is None else {"app": app})}
+    blind = [role for role, side in sides.items() if has_files(side) and not side.knows("binaries")]
+    if blind:
+        yield (
+            f"{' and '.join(blind)}: what stands in programs is unknown, so what the move would break is told without their "
+            "libraries and interpreters"
+        )
     if app is None:
         return
     if not has_files(app):

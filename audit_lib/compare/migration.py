@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from audit_lib.compare.commands import command_faults, programs_of, script_faults
-from audit_lib.compare.programs import Fault, Identity, Programs
+from audit_lib.compare.faults import Fault, Rated
+from audit_lib.compare.instructions import instruction_faults
+from audit_lib.compare.programs import Identity, Programs
 from audit_lib.compare.running import Running, carried, commands_of, running_of
 from audit_lib.compare.runtimes import addon_faults, extension_faults, python_faults
 from audit_lib.compare.sides import Audited, fact, has_files, is_built_on
-from audit_lib.compare.surroundings import Rated, Uses, surrounding_faults
+from audit_lib.compare.surroundings import Uses, surrounding_faults
 from audit_lib.compare.users import identity_of, user_faults
 from audit_lib.compare.world import Tables, World, make_world, moved
 from audit_lib.tables import MigrationRisk, RiskSeverity, make_table
@@ -50,14 +52,14 @@ def compare_migration(full: Audited, minimal: Audited, app: Audited | None = Non
     if not all(has_files(side) for side in (full, minimal, app or full)):
         return make_table(MigrationRisk, [])
     move = made_move(full, minimal, app)
+    bases = running_of(full.config), running_of(minimal.config)
     rated = [
-        *_entrypoint(full, minimal, move),
+        *instruction_faults(*bases, move.before.running, move.after.running, has_app=move.has_app),
         *_commands(move),
         *_own_files(move, full, minimal),
         *surrounding_faults(move.before, move.after, _uses(move, app, full)),
         *user_faults(move.before, move.after, move.own),
         *(_lost_libraries(move) if app is None else ()),
-        *_environment(full, minimal, move),
         *_base(full, app),
     ]
     return make_table(MigrationRisk, _rows(rated, move.before.world))
@@ -101,51 +103,16 @@ def _programs(world: World, running: Running, architecture: str | None) -> Progr
 
 def _tables(side: Audited) -> Tables:
     accounts = side.accounts if side.knows("accounts") else None
-    return Tables(side.files, side.binaries, side.scripts, side.loader_paths, accounts)
-
-
-def _entrypoint(full: Audited, minimal: Audited, move: Move) -> Iterator[Rated]:
-    """Yield that the base images start CMD in different ways, unless the application states its own."""
-    before, target = running_of(full.config).entrypoint, running_of(minimal.config).entrypoint
-    if target == before or (move.has_app and move.after.running.entrypoint != target):
-        return
-    if target:
-        why = f"the minimal image has an ENTRYPOINT of its own ({' '.join(target)}): CMD becomes its arguments"
-        todo = "state ENTRYPOINT in the application's own build, ENTRYPOINT [] for none"
-    else:
-        why = f"the full image's ENTRYPOINT ({' '.join(before)}) is gone: CMD is run without it"
-        todo = "state ENTRYPOINT in the application's own build, or do without what it does"
-    yield Rated("medium", Fault("entrypoint_differs", "ENTRYPOINT", " ".join(target or before), why, todo))
+    is_blind = not side.knows("binaries")
+    return Tables(side.files, side.binaries, side.scripts, side.loader_paths, accounts, is_blind)
 
 
 def _commands(move: Move) -> Iterator[Rated]:
     """Yield why commands that the image states could not run; scripts that they go through are read too."""
-    before, after = move.before.running, move.after.running
-    known = {_key(fault) for command in commands_of(before) for fault in command_faults(move.before, command)}
-    if (before.entrypoint or before.cmd) and not (after.entrypoint or after.cmd):
-        words = " ".join(before.entrypoint + before.cmd)
-        yield Rated(
-            "high",
-            Fault(
-                "command_missing",
-                "CMD",
-                words,
-                f"the full image states what is run ({words}), neither the minimal image nor the application does",
-                "state CMD or ENTRYPOINT in the application's own build",
-            ),
-        )
-    if before.healthcheck not in {(), ("NONE",)} and not after.healthcheck:
-        yield Rated(
-            "info",
-            Fault(
-                "environment_differs",
-                "HEALTHCHECK",
-                "HEALTHCHECK",
-                "the full image states a HEALTHCHECK, the minimal one does not",
-                "state HEALTHCHECK in the application's own build where it is wanted",
-            ),
-        )
-    for command in commands_of(after):
+    known = {
+        fault.key for command in commands_of(move.before.running) for fault in command_faults(move.before, command)
+    }
+    for command in commands_of(move.after.running):
         for fault in command_faults(move.after, command):
             if _is_new(fault, known):
                 yield Rated("medium" if fault.risk == "unreadable" else "high", fault)
@@ -154,7 +121,7 @@ def _commands(move: Move) -> Iterator[Rated]:
 
 
 def _new(move: Move, path: str) -> Iterator[Rated]:
-    before = {_key(fault) for fault in script_faults(move.before, path)}
+    before = {fault.key for fault in script_faults(move.before, path)}
     yield from (Rated("medium", fault) for fault in script_faults(move.after, path) if _is_new(fault, before))
 
 
@@ -165,10 +132,10 @@ def _own_files(move: Move, full: Audited, minimal: Audited) -> Iterator[Rated]:
         if before.world.entries[path].kind == "symlink":
             yield from _lost_target(move, path)
         elif path in before.world.binaries:
-            known = {_key(fault) for fault in before.library_faults(path)}
+            known = {fault.key for fault in before.library_faults(path)}
             yield from (Rated("medium", fault) for fault in after.library_faults(path) if _is_new(fault, known))
         elif path in before.world.scripts and before.world.entries[path].mode & 0o111:
-            known = {_key(fault) for fault in (*before.faults(path), *script_faults(before, path))}
+            known = {fault.key for fault in (*before.faults(path), *script_faults(before, path))}
             faults = (*after.faults(path), *script_faults(after, path))
             yield from (Rated("medium", fault) for fault in faults if _is_new(fault, known))
     called = _called(move)
@@ -235,6 +202,8 @@ def _tls(move: Move, *, has_go: bool) -> Iterator[str]:
 
 def _lost_libraries(move: Move) -> Iterator[Rated]:
     """Yield the shared libraries in folders of the full image's loader that the minimal image does not have."""
+    if move.after.world.is_blind:
+        return
     before, after = _library_names(move.before.world), _library_names(move.after.world)
     folders = _loader_folders(move.before.world)
     for name, path in sorted(before.items()):
@@ -265,46 +234,6 @@ def _library_names(world: World) -> dict[str, str]:
     }
 
 
-def _environment(full: Audited, minimal: Audited, move: Move) -> Iterator[Rated]:
-    """Yield the variables (not their values) and the working directory that the full image states and the minimal one does not."""
-    before, target = running_of(full.config), running_of(minimal.config)
-    for name in sorted(before.env):
-        if name != "PATH" and name not in move.after.running.env:
-            yield Rated(
-                "info",
-                Fault(
-                    "environment_differs",
-                    f"ENV {name}",
-                    name,
-                    f"the full image sets {name}, the minimal one does not",
-                    f"set {name} in the application's own build where it is read",
-                ),
-            )
-    lost = [folder for folder in before.path if folder not in move.after.running.path]
-    if lost:
-        yield Rated(
-            "info",
-            Fault(
-                "environment_differs",
-                "ENV PATH",
-                ":".join(lost),
-                f"PATH of the full image also holds {', '.join(lost)}",
-                "set PATH, or name programs by their whole path",
-            ),
-        )
-    if before.folder != target.folder and move.after.running.folder == target.folder:
-        yield Rated(
-            "low",
-            Fault(
-                "working_directory_differs",
-                "WORKDIR",
-                before.folder or "/",
-                f"the working directory is {target.folder or '/'}, no longer {before.folder or '/'}",
-                "state WORKDIR in the application's own build",
-            ),
-        )
-
-
 def _base(full: Audited, app: Audited | None) -> Iterator[Rated]:
     if app is not None and not is_built_on(full, app):
         yield Rated(
@@ -322,20 +251,16 @@ def _base(full: Audited, app: Audited | None) -> Iterator[Rated]:
 
 def _is_new(fault: Fault, known: set[tuple[str, str, str]]) -> bool:
     """Tell whether something breaks by the move alone; what is not known of a file is told whether it was known before or not."""
-    return fault.risk == "unreadable" or _key(fault) not in known
-
-
-def _key(fault: Fault) -> tuple[str, str, str]:
-    return (fault.place, fault.risk, fault.needs)
+    return fault.risk == "unreadable" or fault.key not in known
 
 
 def _rows(rated: Iterable[Rated], world: World) -> Iterator[MigrationRisk]:
     """Yield each fault once, under the highest of its severities."""
     found: dict[tuple[str, str, str], Rated] = {}
     for one in rated:
-        known = found.get(_key(one.fault))
+        known = found.get(one.fault.key)
         if known is None or _SEVERITIES.index(one.severity) < _SEVERITIES.index(known.severity):
-            found[_key(one.fault)] = one
+            found[one.fault.key] = one
     for severity, fault in found.values():
         entry = world.entries.get(fault.place)
         yield MigrationRisk(

@@ -10,10 +10,10 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
 
+from audit_lib.compare.faults import Fault
 from audit_lib.compare.libraries import Libraries, Resolved
 from audit_lib.compare.running import Running
 from audit_lib.compare.world import Entry, World
-from audit_lib.tables import Risk
 
 # OCI's and Go's names of architectures, in the words of `uname -m`, with what else such a processor runs.
 _MACHINES: Mapping[str, tuple[str, ...]] = {
@@ -28,16 +28,6 @@ _MACHINES: Mapping[str, tuple[str, ...]] = {
     "mips64le": ("mips64",),
 }
 _MAX_INTERPRETERS = 5
-
-
-class Fault(NamedTuple):
-    """Why something would not work: `place` is a path or an instruction, `needs` what is not there."""
-
-    risk: Risk
-    place: str
-    needs: str
-    why: str
-    what_to_do: str
 
 
 class Identity(NamedTuple):
@@ -90,7 +80,9 @@ class Programs:
             yield from self._script_faults(path, script.interpreter, script.argument, depth)
 
     def library_faults(self, path: str) -> Iterator[Fault]:
-        """Yield what an ELF file would not be loaded for."""
+        """Yield what an ELF file would not be loaded for; nothing where that cannot be told."""
+        if self.world.is_blind:
+            return
         real = self.world.file(path) or path
         binary = self.world.binaries[real]
         if self._machines and binary.is_read and binary.machine not in self._machines:

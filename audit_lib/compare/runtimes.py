@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from audit_lib.compare.programs import Fault
+from audit_lib.compare.faults import Fault
 from audit_lib.compare.world import World
 
 _SITE = re.compile(r"(.*)/lib(?:64)?/python(3\.\d+)/(?:site|dist)-packages/")

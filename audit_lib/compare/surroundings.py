@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from audit_lib.compare.programs import Fault, Programs
+from audit_lib.compare.faults import Fault, Rated
+from audit_lib.compare.programs import Programs
 from audit_lib.compare.world import World
-from audit_lib.tables import RiskSeverity
 
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -47,13 +47,6 @@ _SERVICES: Mapping[str, str] = {
 }
 # glibc brings C.UTF-8 in the library itself from this version on.
 _BUILT_IN_LOCALE = "GLIBC_2.35"
-
-
-class Rated(NamedTuple):
-    """A fault and how severe it is."""
-
-    severity: RiskSeverity
-    fault: Fault
 
 
 class Uses(NamedTuple):
@@ -97,7 +90,7 @@ def _certificates(before: Programs, after: Programs, uses: Uses) -> Iterator[Rat
     else:
         why = "there are no certificates of authorities: every TLS client that verifies its server fails"
         todo = "choose a minimal image with ca-certificates, or copy the bundle to the same path"
-    severity: RiskSeverity = "low"
+    severity: Literal["medium", "low"] = "low"
     if left is None and uses.own_certificates is not None:
         why = f"{why}; {uses.own_certificates}"
     elif left is None and uses.tls is not None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from audit_lib.compare.programs import Fault, Identity, Programs
-from audit_lib.compare.surroundings import Rated
+from audit_lib.compare.faults import Fault, Rated
+from audit_lib.compare.programs import Identity, Programs
 from audit_lib.compare.world import World
 
 _ROOT = 0

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 
-Known = TypeVar("Known")
+from audit_lib.links import Links
 
-# Linux gives up after 40 links on one path (path_resolution(7), MAXSYMLINKS).
-_MAX_LINKS = 40
+Known = TypeVar("Known")
 
 
 class Entry(NamedTuple):
@@ -77,40 +76,22 @@ class Group(NamedTuple):
 class World:
     """The files of an image by path, and what is known of their contents by path too (a file's further names included).
 
-    `users`, `groups` by name; None where they are not known.
+    `users`, `groups` by name; None where they are not known. `is_blind`: what stands in its programs is not known, so nothing can
+    be said of their libraries.
     """
 
     entries: Mapping[str, Entry]
+    links: Links
     binaries: Mapping[str, Binary]
     scripts: Mapping[str, Script]
     places: tuple[Place, ...]
     users: Mapping[str, User] | None = None
     groups: Mapping[str, Group] | None = None
+    is_blind: bool = False
 
     def resolve(self, path: str) -> str | None:
         """Return the absolute path that remains when all links are followed, None where it leads nowhere or round in a loop."""
-        pending, done, links = path.split("/")[::-1], "", 0
-        while pending:
-            part = pending.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                done = done.rpartition("/")[0]
-                continue
-            here = f"{done}/{part}"
-            entry = self.entries.get(here)
-            if entry is None:
-                return None
-            if entry.link is None or entry.kind != "symlink":
-                done = here
-                continue
-            links += 1
-            if links > _MAX_LINKS:
-                return None
-            if entry.link.startswith("/"):
-                done = ""
-            pending.extend(entry.link.split("/")[::-1])
-        return done or "/"
+        return self.links.real(path)
 
     def file(self, path: str) -> str | None:
         """Return the regular file behind a path, None where there is none."""
@@ -132,7 +113,7 @@ class World:
 class Tables(NamedTuple):
     """The tables that a `World` is made from, with the columns of `File`, `Binary`, `Script`, `LoaderPath` and `Account`.
 
-    `accounts` is None where these are not known.
+    `accounts` is None where these are not known, `is_blind` says that `binaries` is not.
     """
 
     files: pd.DataFrame
@@ -140,6 +121,7 @@ class Tables(NamedTuple):
     scripts: pd.DataFrame
     loader_paths: pd.DataFrame
     accounts: pd.DataFrame | None
+    is_blind: bool = False
 
 
 def make_world(tables: Tables) -> World:
@@ -163,11 +145,11 @@ def make_world(tables: Tables) -> World:
             _copy(scripts, entry.link, scripts, path)
     places = tuple(Place(*row) for row in _rows(tables.loader_paths, "stated_in", "kind", "path", "name"))
     if tables.accounts is None:
-        return World(entries, binaries, scripts, places)
+        return World(entries, _links(entries), binaries, scripts, places, is_blind=tables.is_blind)
     rows = list(_rows(tables.accounts, "kind", "name", "id", "primary_gid", "home", "members"))
     users = {name: User(uid, gid, home or "") for kind, name, uid, gid, home, _ in rows if kind == "user"}
     groups = {name: Group(gid, _words(members)) for kind, name, gid, _, _, members in rows if kind == "group"}
-    return World(entries, binaries, scripts, places, users, groups)
+    return World(entries, _links(entries), binaries, scripts, places, users, groups, tables.is_blind)
 
 
 def moved(below: World, above: World, own: Iterable[str]) -> World:
@@ -176,13 +158,12 @@ def moved(below: World, above: World, own: Iterable[str]) -> World:
     A folder that is there stays as it is.
     """
     entries, binaries, scripts = dict(below.entries), dict(below.binaries), dict(below.scripts)
-    made = World(entries, binaries, scripts, ())
+    folders: dict[str, str] = {}
     for path in sorted(own):
         folder, _, name = path.rpartition("/")
-        real = made.resolve(folder or "/") or _made_folder(made, entries, folder)
-        where = f"{real.rstrip('/')}/{name}"
+        where = f"{_made_folder(folder, folders, below, entries)}/{name}"
         entry = above.entries[path]
-        if entry.kind == "directory" and made.folder(where) is not None:
+        if entry.kind == "directory" and below.folder(where) is not None:
             continue
         entries[where] = entry
         _copy(above.binaries, path, binaries, where)
@@ -190,20 +171,37 @@ def moved(below: World, above: World, own: Iterable[str]) -> World:
     replaced = set(own)
     places = [place for place in below.places if place.stated_in not in replaced]
     places += [place for place in above.places if place.stated_in in replaced]
-    users = above.users if "/etc/passwd" in replaced else below.users
-    groups = above.groups if "/etc/group" in replaced else below.groups
-    return World(entries, binaries, scripts, tuple(places), users, groups)
+    return World(
+        entries,
+        _links(entries),
+        binaries,
+        scripts,
+        tuple(places),
+        users=above.users if "/etc/passwd" in replaced else below.users,
+        groups=above.groups if "/etc/group" in replaced else below.groups,
+        is_blind=below.is_blind or above.is_blind,
+    )
 
 
-def _made_folder(world: World, entries: dict[str, Entry], folder: str) -> str:
-    """Make a folder with those above it, as COPY does where there is none; return where it is."""
-    done = ""
-    for part in folder.strip("/").split("/"):
-        here = f"{done}/{part}"
-        if world.resolve(here) is None:
-            entries[here] = Entry("directory", 0, 0o755, 0, 0, None, None)
-        done = world.resolve(here) or here
+def _made_folder(folder: str, known: dict[str, str], below: World, entries: dict[str, Entry]) -> str:
+    """Return where a folder is, links followed; what is not there is made, with those above it, as COPY does."""
+    here = done = ""
+    for part in folder.split("/")[1:]:
+        here = f"{here}/{part}"
+        if here not in known:
+            where = f"{done}/{part}"
+            known[here] = (below.resolve(where) or where).rstrip("/")
+            if known[here]:
+                entries.setdefault(known[here], Entry("directory", 0, 0o755, 0, 0, None, None))
+        done = known[here]
     return done
+
+
+def _links(entries: Mapping[str, Entry]) -> Links:
+    targets = {
+        path: entry.link for path, entry in entries.items() if entry.kind == "symlink" and entry.link is not None
+    }
+    return Links(entries, targets)
 
 
 def _copy(source: Mapping[str, Known], path: str, target: dict[str, Known], where: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from audit_lib.links import Links
+from audit_lib.links import links_of
 from audit_lib.surface.accounts import accounts
 from audit_lib.surface.facts import Group, Item, Secret, Seen, User
 from audit_lib.surface.permissions import permissions
@@ -44,7 +44,7 @@ def surface_table(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen, *, l
 
 
 def _items(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen) -> Iterator[Item]:
-    links = Links(files)
+    links = links_of(files)
     yield from programs(files, databases, links, seen)
     yield from permissions(files, seen)
     yield from accounts(links, seen)

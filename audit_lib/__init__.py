@@ -1,8 +1,8 @@
 """What a container image really holds, and what a hardened image really gains, as pandas DataFrames.
 
-`audit` reads an image, `audit_many` a fleet of them, `compare` puts two side by side, `charts` draws their tables, `show`, `note`
-and `listed` display them in a notebook, `write_tables` and `save_figures` write them, `cyclonedx_json` and `spdx_text` make an SBOM
-of an image, `reports.run_report` makes a report of a notebook.
+`audit` reads an image, `audit_many` a fleet of them, `compare` puts two side by side, `compare_drift` tells where several part,
+`charts` draws their tables, `show`, `note` and `listed` display them in a notebook, `write_tables` and `save_figures` write them,
+`cyclonedx_json` and `spdx_text` make an SBOM of an image, `reports.run_report` makes a report of a notebook.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from audit_lib import sizes
 from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
+from audit_lib.compare.drift import compare_drift
 from audit_lib.errors import AuditError
 from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
@@ -38,6 +39,7 @@ __all__ = [
     "audit_many",
     "charts",
     "compare",
+    "compare_drift",
     "cyclonedx_json",
     "listed",
     "note",

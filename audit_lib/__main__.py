@@ -17,6 +17,7 @@ from audit_lib.audit import TABLES, Audit
 from audit_lib.commands import check as check_command
 from audit_lib.commands import fleet as fleet_command
 from audit_lib.commands import policy as policy_command
+from audit_lib.commands import same as same_command
 from audit_lib.commands import store as store_command
 from audit_lib.commands.shared import (
     FORMATS,
@@ -279,7 +280,13 @@ def list_tags(repository: str, form: str, output: Path | None) -> None:
     write_table(tags(repository), form, output)
 
 
-for _command in (check_command.command, fleet_command.command, policy_command.command, store_command.command):
+for _command in (
+    check_command.command,
+    fleet_command.command,
+    policy_command.command,
+    same_command.command,
+    store_command.command,
+):
     cli.add_command(_command)
 
 

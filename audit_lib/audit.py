@@ -373,8 +373,17 @@ def _files_table(rootfs: Rootfs, ownership: Ownership, label: str) -> pd.DataFra
         "category": list(map(sizes.category, paths, kinds, magics)),
         "capabilities": [None if stored is None else capability_text(stored) for stored in capabilities],
         "owner_count": ownership.owner_counts,
+        "content_digest": [_content_digest(rootfs, inode) for inode in ownership.inodes],
     }
     return make_table(File, columns)
+
+
+def _content_digest(rootfs: Rootfs, inode: tuple[int, int] | None) -> str | None:
+    """Return the digest of a file's contents, None where the scans made none, or it is no file."""
+    if inode is None or not rootfs.scans[inode[0]].digests:
+        return None
+    found = rootfs.scans[inode[0]].digests.get(inode[1], {}).get("sha256")
+    return None if found is None else f"sha256:{found}"
 
 
 def _databases_table(inventory: Inventory, label: str) -> pd.DataFrame:

@@ -17,6 +17,8 @@ from audit_lib.errors import TableError
 Status = Literal["read", "absent", "damaged"]
 Kind = Literal["file", "hardlink", "directory", "symlink", "character_device", "block_device", "fifo"]
 Change = Literal["added", "removed", "kept", "changed"]
+DriftAspect = Literal["manifest_digest", "config_digest", "layers", "config", "packages", "files"]
+DriftStatus = Literal["equal", "differs", "unknown"]
 Publisher = Literal["bitnami", "melange", "docker", "python"]
 Agreement = Literal["both", "other_version", "document_only", "databases_only"]
 BinaryKind = Literal["executable", "shared_library", "object", "core", "debug", "other"]
@@ -201,7 +203,8 @@ class File(Row):
     its first name in sorted order), so that the column adds up to the image's `file_bytes`.
     `layer`: the layer that brought this entry. `format`, `package`: its owner, missing where no
     package claims it, the distribution's package where several do. `owner_count`: how many packages claim it.
-    `capabilities`: the file's Linux capabilities as `getcap` prints them.
+    `capabilities`: the file's Linux capabilities as `getcap` prints them. `content_digest`: of a file's contents, where the audit
+    was asked to check files.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image", "path")
@@ -220,6 +223,7 @@ class File(Row):
     category: Category
     capabilities: str | None
     owner_count: int | None = None
+    content_digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -842,6 +846,27 @@ class FileChange(Row):
     package_full: str | None
     package_minimal: str | None
     category: Category
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drift(Row):
+    """One row a thing in which an image may part from the first one: a digest, a layer, a key of the config, a package, a file.
+
+    `position`: 2 for the second reference given. `item`: which of the aspect's things; packages and files have a row for each that
+    differs, and one for all where none does. `status`: `equal`, `differs`, or `unknown`, which is not equal: either image does not
+    tell. `first_value`, `value`: what the first image and this one have, missing where it has none.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("position", "aspect", "item")
+
+    position: int
+    image: str
+    aspect: DriftAspect
+    item: str
+    status: DriftStatus
+    first_value: str | None
+    value: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

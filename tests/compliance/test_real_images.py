@@ -152,7 +152,9 @@ def test_an_alpine_fails_for_its_shell_its_package_manager_and_its_age(tmp_path,
 def test_a_distroless_image_of_debian_packages_fails_nothing():
     policy = parse_policy(b"schema: 1\nchecks:\n  healthcheck: {run: false}\n", "policy.yml")
     found = audit("sample:minimal", policy=policy, today_utc="2025-03-01")
-    assert {**statuses(found), "healthcheck": "pass"} == expected("distroless")
+    known = {**statuses(found), "healthcheck": "pass"}
+    assert known.pop("no-secrets-in-files") == "not_assessable"  # a sample's files are blank
+    assert known == {name: status for name, status in expected("distroless").items() if name in known}
 
 
 def test_a_debian_slim_fails_for_shell_package_manager_and_setuid_files(tmp_path, base_image_tar):
@@ -169,7 +171,7 @@ def test_a_full_debian_with_python_fails_for_its_tools_too(tmp_path, full_image_
         "3 packages of the policy's list: cron, inetutils-telnet, netcat-traditional; 11 compilers and linkers: "
     )
     assert finding(found, "no-file-capabilities")["locations"] == '["/usr/bin/ping"]'
-    assert "1 allowed by the policy: /usr/share/doc/git/" in finding(found, "no-secrets-in-files")["evidence"]
+    assert finding(found, "no-secrets-in-files")["evidence"] == "no file with a secret"
 
 
 def test_hardening_is_told_from_real_programs_that_pass_and_one_that_fails(tmp_path, base_image_tar):

@@ -10,6 +10,8 @@ import pandas as pd
 from audit_lib.compliance.base import Check, Judged, Rules, Verdict, failed, named, not_assessable, passed
 
 _SHOWN = 8
+# What `surface` calls the secrets that files may hold.
+_IN_FILES = "in files"
 
 
 def no_shell(found: Judged, rules: Rules) -> Verdict:
@@ -62,7 +64,7 @@ def no_secrets_in_files(found: Judged, rules: Rules) -> Verdict:
 def no_secrets_in_environment(found: Judged, rules: Rules) -> Verdict:
     """Fail where a variable, a label or a command of the configuration holds a secret."""
     del rules
-    items, unknown = items_of(found, ["private keys", "secrets"])
+    items, unknown = items_of(found, ["private keys", "secrets"], besides=_IN_FILES)
     return _judged(
         items[items["path"].isna() & ~_is_history(items)],
         unknown,
@@ -74,16 +76,21 @@ def no_secrets_in_environment(found: Judged, rules: Rules) -> Verdict:
 def no_secrets_in_history(found: Judged, rules: Rules) -> Verdict:
     """Fail where an instruction of the history holds a secret."""
     del rules
-    items, unknown = items_of(found, ["private keys", "secrets"])
+    items, unknown = items_of(found, ["private keys", "secrets"], besides=_IN_FILES)
     return _judged(
         items[items["path"].isna() & _is_history(items)], unknown, "secret in the history", "secrets in the history"
     )
 
 
-def items_of(found: Judged, categories: Sequence[str]) -> tuple[pd.DataFrame, str | None]:
-    """Return what of these categories was found, and why it is not known whether there is more."""
+def items_of(
+    found: Judged, categories: Sequence[str], *, besides: str | None = None
+) -> tuple[pd.DataFrame, str | None]:
+    """Return what of these categories was found, and why it is not known whether there is more.
+
+    `besides`: the name of what may be unknown all the same.
+    """
     rows = found.surface[found.surface["category"].isin(list(categories))]
-    unknown = rows[rows["status"] == "unknown"]
+    unknown = rows[(rows["status"] == "unknown") & rows["name"].ne(besides or "")]
     why = None if unknown.empty else named(dict.fromkeys(unknown["detail"].fillna("it is not known")))
     return rows[rows["status"] == "found"], why
 

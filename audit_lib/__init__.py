@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audit_lib import sizes
+from audit_lib import compliance, sizes
 from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
 from audit_lib.compare.drift import compare_drift
@@ -40,6 +40,7 @@ __all__ = [
     "charts",
     "compare",
     "compare_drift",
+    "compliance",
     "cyclonedx_json",
     "listed",
     "note",

@@ -147,6 +147,13 @@ def test_no_file_of_a_report_holds_a_secret(reference, bare, tmp_path: Path):
     assert [str(path) for path in written if leaks(path.read_text("utf-8", "replace"))] == []
 
 
+def test_no_file_of_a_review_holds_a_secret(reference, tmp_path: Path):
+    run_report("compliance_review", tmp_path, {"image": reference})
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "ENV DB_PASSWORD" in (tmp_path / "report.html").read_text()
+    assert [str(path) for path in written if leaks(path.read_text("utf-8", "replace"))] == []
+
+
 def test_the_layer_store_holds_no_secret_of_a_file(reference, tmp_path: Path):
     audit(reference, store=tmp_path)
     stored = list(tmp_path.rglob("*.parquet"))

@@ -20,10 +20,13 @@ from audit_lib.charts.bars import (
     waterfall,
 )
 from audit_lib.charts.drawing import ROLE_COLOURS
+from audit_lib.charts.statuses import checks_by_status, controls_by_status
 from audit_lib.charts.treemap import folder_treemap
 
 __all__ = [
     "ROLE_COLOURS",
+    "checks_by_status",
+    "controls_by_status",
     "folder_treemap",
     "largest_packages",
     "layers_stacked",

@@ -14,6 +14,7 @@ from audit_lib.severity import worst_first
 from audit_lib.tables import ControlStatus, FindingStatus, FrameworkCount, make_table
 
 STATUSES: tuple[FindingStatus, ...] = typing.get_args(FindingStatus)
+_LINE = "_" * 40
 # A control is as good as the worst that its checks say; what is not known is worse than what passes.
 _WORST: tuple[FindingStatus, ...] = ("fail", "not_assessable", "manual", "waived", "pass")
 
@@ -45,6 +46,13 @@ def control_statuses(findings: pd.DataFrame) -> pd.DataFrame:
             )
         )
     return make_table(ControlStatus, rows)
+
+
+def matrix(findings: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a check, gravest first: severity, status, and a column a framework with the controls that it speaks to."""
+    rows = by_severity(findings)[["severity", "check_id", "status"]]
+    wide = controls().pivot_table(index="check_id", columns="framework", values="control_id", aggfunc=", ".join)
+    return rows.merge(wide, left_on="check_id", right_index=True, how="left", validate="one_to_one")
 
 
 def framework_counts(findings: pd.DataFrame) -> pd.DataFrame:
@@ -86,10 +94,10 @@ def sign_off(image: pd.DataFrame, policy: Policy, today_utc: str) -> pd.DataFram
         "Policy": f"{policy.name} ({policy.path})",
         "Policy digest": policy.digest,
         "Judged as of": today_utc,
-        "Reviewed by": None,
-        "Role": None,
-        "Decision (accept, accept with waivers, reject)": None,
-        "Date and signature": None,
+        "Reviewed by": _LINE,
+        "Role": _LINE,
+        "Decision (accept, accept with waivers, reject)": _LINE,
+        "Date and signature": _LINE,
     }
     values = [None if value is None or pd.isna(value) else str(value) for value in facts.values()]
     return pd.DataFrame({"field": pd.array(list(facts), dtype="string"), "value": pd.array(values, dtype="string")})

@@ -241,7 +241,6 @@ CONDA_NAMES = {
     "docker": "docker-py",
     "isal": "python-isal",
     "jupyter-client": "jupyter_client",
-    "lief": "py-lief",
     "matplotlib": "matplotlib-base",
 }
 IMPORT_NAMES = {"cyclonedx": "cyclonedx-python-lib", "packageurl": "packageurl-python", "yaml": "pyyaml"}

@@ -30,8 +30,10 @@ _BUILT_IN = """
     return set shift shopt source suspend test times trap true type typeset ulimit umask unalias unset wait
     """
 _NO_COMMANDS = frozenset(f"{_RESERVED} {_BUILT_IN}".split())
-# Commands that run the command behind them.
-_RUNNERS = frozenset({"exec", "command", "builtin", "nohup", "env", "time", "nice", "setsid", "sudo", "eval"})
+# Commands that run the command behind them: built-in ones, others, and others that want a user's name first.
+_RUNNERS = frozenset({"exec", "command", "builtin", "eval", "time"})
+_OTHER_RUNNERS = frozenset({"env", "nohup", "nice", "setsid", "sudo", "dumb-init", "tini", "catatonit"})
+_AS_USER = frozenset({"gosu", "su-exec", "setuidgid"})
 _BEFORE_COMMAND = frozenset({"if", "then", "else", "elif", "do", "while", "until", "!", "{", "time"})
 _MAX_TEXT, _MAX_COMMANDS = 64 * 1024, 200
 
@@ -42,7 +44,7 @@ def commands(text: str) -> tuple[str, ...]:
     Built-in ones and the script's own functions are left out.
 
     >>> commands("set -e\nif ! curl -fsS http://localhost/; then exec gosu app nginx -g 'daemon off;'; fi")
-    ('curl', 'gosu')
+    ('curl', 'gosu', 'nginx')
     >>> commands('TOKEN="$(cat /run/token)" python3 main.py | tee log # and wait')
     ('python3', 'tee', 'cat')
     """
@@ -50,9 +52,9 @@ def commands(text: str) -> tuple[str, ...]:
     functions = {name for pair in _FUNCTION.findall(shown) for name in pair if name}
     found: dict[str, None] = {}
     for words in _simple_commands("\n".join([shown, *inner])):
-        name = _called(words)
-        if name is not None and name not in functions and len(found) < _MAX_COMMANDS:
-            found[name] = None
+        for name in _called(words):
+            if name not in functions and len(found) < _MAX_COMMANDS:
+                found[name] = None
     return tuple(found)
 
 
@@ -101,14 +103,17 @@ def _simple_commands(text: str) -> Iterator[list[str]]:
         depth = max(0, depth + (end == "(") - (end == ")"))
 
 
-def _called(words: list[str]) -> str | None:
-    """Return the command of a simple command, or the one that it is known to run; None where that is no plain word."""
+def _called(words: list[str]) -> Iterator[str]:
+    """Yield the command of a simple command, and those that it runs where it is known to run one; none that is no plain word."""
     place = 0
     while place < len(words) and (words[place] in _BEFORE_COMMAND or _ASSIGNMENT.match(words[place])):
         place += 1
-    while place < len(words) and words[place] in _RUNNERS:
-        place += 1
+    while place < len(words):
+        name = words[place]
+        if _PLAIN.fullmatch(name) and name not in _NO_COMMANDS:
+            yield name
+        if name not in _RUNNERS | _OTHER_RUNNERS | _AS_USER:
+            return
+        place += 2 if name in _AS_USER else 1
         while place < len(words) and (words[place].startswith("-") or _ASSIGNMENT.match(words[place])):
             place += 1
-    name = words[place] if place < len(words) else ""
-    return name if _PLAIN.fullmatch(name) and name not in _NO_COMMANDS else None

@@ -80,15 +80,19 @@ def script_faults(programs: Programs, path: str) -> Iterator[Fault]:
 
 
 def programs_of(programs: Programs, command: Command) -> Iterator[str]:
-    """Yield the files that run for a command, as far as is stated: its program, interpreters behind it, what its shell is told."""
+    """Yield the files that run for a command: its program, interpreters behind it, what a shell's text or script calls."""
     text = command.shell_text
-    for name in (command.words[0], *(shell.commands(text) if text is not None else ())):
-        path = programs.which(name)
-        if path is not None:
-            yield from programs.interpreters(path)
+    named = [command.words[0], *(shell.commands(text) if text is not None else ())]
+    started = [path for name in named if (path := programs.which(name)) is not None]
     file = _given_file(programs, command.words if text is None else _plain_words(text))
     if file is not None:
-        yield from programs.interpreters(programs.running.absolute(file))
+        started.append(programs.running.absolute(file))
+    for path in started:
+        for real in programs.interpreters(path):
+            yield real
+            script = programs.world.scripts.get(real)
+            for called in script.commands if script is not None else ():
+                yield from programs.interpreters(programs.which(called) or "")
 
 
 def _shell_fault(command: Command, text: str) -> Fault:

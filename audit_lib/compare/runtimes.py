@@ -29,7 +29,6 @@ _VERSIONED = (
         re.compile(r".*/(?:extensions/[a-z-]*|php/)(\d{8})/"),
     ),
 )
-_ADDON = re.compile(r".*/node_modules/.*\.node")
 
 
 class Python(NamedTuple):
@@ -97,7 +96,7 @@ def addon_faults(full: Mapping[str, str], minimal: Mapping[str, str], own: Itera
     if before is None or after is None or before == after:
         return
     for path in sorted(own):
-        if _ADDON.fullmatch(path):
+        if path.endswith(".node") and "/node_modules/" in path:
             yield Fault(
                 "runtime_version_differs",
                 path,

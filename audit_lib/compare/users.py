@@ -62,7 +62,8 @@ def user_faults(before: Programs, after: Programs, own: Iterable[str]) -> Iterat
     yield from _differs(earlier, later, after)
     yield from _unnamed(earlier, later, before.world, after.world)
     yield from _home(earlier, later, before.world, after.world)
-    yield from _may_not_read(before, after, own)
+    if later.uid != _ROOT:
+        yield from _may_not_read(before, after, own)
 
 
 def _differs(earlier: Identity, later: Identity, after: Programs) -> Iterator[Rated]:

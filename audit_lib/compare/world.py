@@ -91,7 +91,8 @@ class World:
 
     def resolve(self, path: str) -> str | None:
         """Return the absolute path that remains when all links are followed, None where it leads nowhere or round in a loop."""
-        return self.links.real(path)
+        entry = self.entries.get(path)
+        return path if entry is not None and entry.kind != "symlink" else self.links.real(path)
 
     def file(self, path: str) -> str | None:
         """Return the regular file behind a path, None where there is none."""
@@ -158,12 +159,12 @@ def moved(below: World, above: World, own: Iterable[str]) -> World:
     A folder that is there stays as it is.
     """
     entries, binaries, scripts = dict(below.entries), dict(below.binaries), dict(below.scripts)
-    folders: dict[str, str] = {}
+    folders = {"": ""}
     for path in sorted(own):
         folder, _, name = path.rpartition("/")
         where = f"{_made_folder(folder, folders, below, entries)}/{name}"
         entry = above.entries[path]
-        if entry.kind == "directory" and below.folder(where) is not None:
+        if entry.kind == "directory" and where in below.entries and below.folder(where) is not None:
             continue
         entries[where] = entry
         _copy(above.binaries, path, binaries, where)
@@ -185,16 +186,20 @@ def moved(below: World, above: World, own: Iterable[str]) -> World:
 
 def _made_folder(folder: str, known: dict[str, str], below: World, entries: dict[str, Entry]) -> str:
     """Return where a folder is, links followed; what is not there is made, with those above it, as COPY does."""
-    here = done = ""
-    for part in folder.split("/")[1:]:
-        here = f"{here}/{part}"
-        if here not in known:
-            where = f"{done}/{part}"
-            known[here] = (below.resolve(where) or where).rstrip("/")
-            if known[here]:
-                entries.setdefault(known[here], Entry("directory", 0, 0o755, 0, 0, None, None))
-        done = known[here]
-    return done
+    pending = []
+    while folder not in known:
+        pending.append(folder)
+        folder = folder.rpartition("/")[0]
+    for here in reversed(pending):
+        above, _, name = here.rpartition("/")
+        where = f"{known[above]}/{name}"
+        entry = below.entries.get(where)
+        is_link = entry is not None and entry.kind == "symlink"
+        known[here] = (below.resolve(where) or where).rstrip("/") if is_link else where
+        if entry is None:
+            entries.setdefault(where, Entry("directory", 0, 0o755, 0, 0, None, None))
+        folder = here
+    return known[folder]
 
 
 def _links(entries: Mapping[str, Entry]) -> Links:
@@ -248,5 +253,6 @@ def _words(text: str | None) -> tuple[str, ...]:
 
 def _rows(table: pd.DataFrame, *columns: str) -> Iterable[tuple[Any, ...]]:
     """Return rows as plain tuples, None where a value is missing."""
-    chosen = (table[column].astype(object).where(table[column].notna(), None).tolist() for column in columns)
+    values: Mapping[str, Any] = {column: table[column] for column in columns}
+    chosen = [values[column].to_numpy(dtype=object, na_value=None).tolist() for column in columns]
     return zip(*chosen, strict=True)

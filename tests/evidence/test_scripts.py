@@ -80,6 +80,7 @@ def test_scripts_are_a_table_of_an_image(tmp_path):
         ("cd /app && exec gunicorn app:main", ("gunicorn",)),
         ("#!/bin/sh\n# curl is not called\n'curl' \"wget\"\n", ()),
         ('if [ "$(id -u)" = 0 ]; then exec gosu app "$0" "$@"; fi', ("gosu", "id")),
+        ("exec env A=1 nohup tini -- gosu app:app python3 -m app", ("env", "nohup", "tini", "gosu", "python3")),
         ("case $1 in\n  serve) nginx;;\n  shell|sh) bash ;;\nesac", ("nginx", "bash")),
         ("main() {\n  envsubst < a > b\n}\nmain; helper", ("envsubst", "helper")),
         ("cat <<EOF\nrm everything\nEOF\nls", ("cat", "ls")),

@@ -51,7 +51,7 @@ no-file-capabilities       p        p        p       p           p     F
 no-package-manager         p        F        F       p           F     F
 no-remote-administration   p        p        p       p           p     p
 no-secrets-in-environment  p        p        p       p           p     p
-no-secrets-in-files        p        p        p       p           p     p
+no-secrets-in-files        p        p        p       -           p     p
 no-secrets-in-history      p        p        p       p           p     p
 no-setuid                  p        p        p       p           F     F
 no-shell                   p        F        F       p           F     F

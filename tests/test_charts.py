@@ -9,8 +9,9 @@ import pytest
 from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from audit_lib import charts
+from audit_lib import audit, charts
 from audit_lib.charts.treemap import _tiles
+from audit_lib.compliance import framework_counts
 from audit_lib.errors import TableError
 from audit_lib.sizes import sizes_by
 from audit_lib.tables import CategorySize, File, LayerSize, Package, PackageChange, Summary, SurfaceCount, make_table
@@ -443,6 +444,8 @@ def table_of(name):
     """Return a small table for a chart."""
     sizes = category_sizes({"fonts": (3, 1), "locales": (5, 0)})
     tables = {
+        "checks_by_status": audit("sample:minimal").findings,
+        "controls_by_status": framework_counts(audit("sample:minimal").findings),
         "folder_treemap": make_table(File, [file("/usr/bin/a", 3), file("/etc/b", 1)]),
         "largest_packages": make_table(Package, [package("a", 3)]),
         "layers_stacked": make_table(LayerSize, [layer("full", 1, 4), layer("minimal", 1, 2)]),

@@ -92,7 +92,7 @@ def _files(tree: Tree, found: Found) -> Iterable[str] | None:
     if data is None:
         return None
     # A folder ends in a slash there; it says that the folder is used, not that all below it is owned.
-    return [line for line in parse(data, path).get("FILES", []) if not line.endswith("/")]
+    return [line.lstrip("/") for line in parse(data, path).get("FILES", []) if not line.endswith("/")]
 
 
 FORMAT = Format(

@@ -105,7 +105,9 @@ def test_a_text_of_nothing_but_beginnings_takes_no_time():
 
 
 def test_commands_are_those_that_a_shell_traces(tmp_path):
-    text = 'set -e\nX="$(basename /a/b)"\nmkdir -p "$D/x" && touch "$D/x/y"\nls "$D" | sort | head -1\n'
+    text = (
+        'set -e\nX="$(basename /a/b)"\nmkdir -p "$D/x" && touch "$D/x/y"\nls "$D"\nsort /dev/null\nhead -1 /dev/null\n'
+    )
     traced = subprocess.run(
         ["sh", "-x", "-c", text],
         env={"PATH": os.environ["PATH"], "D": str(tmp_path)},

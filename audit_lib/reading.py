@@ -160,6 +160,7 @@ class Known:
         self._recipe = recipe_of(keep=_KEEP, limits=limits) if store else ""
         self._unknown: set[str] = set()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit-store") if store else None
+        self._writes: list[Future[None]] = []
 
     def __contains__(self, diff_id: object) -> bool:
         if self._store is None or not isinstance(diff_id, str) or diff_id in self._unknown:
@@ -178,11 +179,13 @@ class Known:
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:
             self._writer.shutdown()
+        for write in self._writes:
+            write.result()  # what the store did not take for a fault of its own is one of ours
 
     def add(self, scan: LayerScan) -> None:
         """Have a layer that was read kept, beside what goes on here."""
         if self._writer is not None and self._store is not None:
-            self._writer.submit(self._store.save, scan, self._recipe, digests=self._digests)
+            self._writes.append(self._writer.submit(self._store.save, scan, self._recipe, digests=self._digests))
 
     def document(self, digest: str) -> bytes | None:
         """Return an image configuration by its digest, None where the store does not have it."""

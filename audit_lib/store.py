@@ -31,7 +31,7 @@ from audit_lib.scan import LayerScan, Limits, NotKept
 ENVIRONMENT = "AUDIT_STORE"
 NONE = "none"
 # What a scan finds in a layer depends on the code in these, and on nothing else here.
-_SCANNING = ("scan.py", "sieve.py", "tar.py", "formats/*.py", "evidence/*.py")
+_SCANNING = ("scan.py", "shell.py", "sieve.py", "tar.py", "formats/*.py", "evidence/*.py")
 _LAYERS, _DOCUMENTS = "layers", "documents"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _EVIDENCE = pa.list_(pa.struct([("format", pa.string()), ("content", pa.binary()), ("problem", pa.string())]))

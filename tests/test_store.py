@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from audit_lib import Limits, audit
+from audit_lib import store as store_module
 from audit_lib.__main__ import cli
 from audit_lib.errors import AuditError, ImageFormatError, LimitError
 from audit_lib.reading import read_layers
@@ -169,6 +171,20 @@ def test_an_entry_of_another_version_is_made_anew(image, place, monkeypatch):
     audit(image, store=store)
     assert store.messages == ["store: what another version read, or with other limits, is read anew"]
     assert Store(place).load(digest(layer_tar(BASE)), "none of both") is None
+
+
+def test_whatever_a_scan_is_made_with_is_part_of_its_recipe():
+    """A module that the scanning ones import, and that is not in the recipe, would leave old entries believed."""
+    root = Path(store_module.__file__).parent
+    sources = {path for glob in store_module._SCANNING for path in root.glob(glob)}
+    imported = {
+        name
+        for path in sources
+        for name in re.findall(r"^\s*from audit_lib(?:\.(\w+))? import", path.read_text(), re.MULTILINE)
+    }
+    named = re.findall(r"^from audit_lib import (\w+)", "\n".join(path.read_text() for path in sources), re.MULTILINE)
+    covered = {path.stem for path in sources} | {path.parent.name for path in sources}
+    assert (imported | set(named)) - covered - {"", "errors", "sources"} == set()
 
 
 def test_entries_are_parquet_that_others_can_read(image, place):

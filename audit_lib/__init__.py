@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audit_lib import compliance, sizes
+from audit_lib import compliance, overview, sizes
 from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
 from audit_lib.compare.drift import compare_drift
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from audit_lib.exports.cyclonedx import cyclonedx_json
     from audit_lib.exports.figures import save_figures
     from audit_lib.exports.spdx import spdx_text
-    from audit_lib.fleet import Fleet, audit_many, open_fleet
+    from audit_lib.fleet import Fleet, audit_many, open_fleet, read_fleet
 
 __all__ = [
     "Audit",
@@ -45,6 +45,8 @@ __all__ = [
     "listed",
     "note",
     "open_fleet",
+    "overview",
+    "read_fleet",
     "reports",
     "save_figures",
     "show",
@@ -62,6 +64,7 @@ _LATER = {
     "Fleet": "fleet",
     "audit_many": "fleet",
     "open_fleet": "fleet",
+    "read_fleet": "fleet",
 }
 
 

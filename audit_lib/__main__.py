@@ -190,7 +190,7 @@ def compare_images(
     short_help="Write a report: HTML, tables, figures, notebook.",
     help=f"""Write a report that a reviewer can open: HTML, tables, figures and the executed notebook.
 
-With two images, the notebook compare_images; with one, image_inventory.
+With two images, the notebook compare_images; with one, image_inventory. The notebook fleet_overview is about many.
 
 {REFERENCES}
 \b
@@ -198,9 +198,10 @@ Examples:
   image-audit report docker:python:3.13 docker:python:3.13-slim -o reports/python
   image-audit report docker:my-app -o reports/my-app
   image-audit report full.tar minimal.tar -o reports/mine -p top_n 30
+  image-audit report --notebook fleet_overview -p fleet_dir fleet -o reports/fleet
 """,
 )
-@click.argument("full")
+@click.argument("full", required=False)
 @click.argument("minimal", required=False)
 @click.option(
     "-o",
@@ -230,7 +231,7 @@ Examples:
 @click.pass_obj
 def report(
     quiet: bool,
-    full: str,
+    full: str | None,
     minimal: str | None,
     folder: Path | None,
     notebook: str | None,
@@ -240,10 +241,15 @@ def report(
     app: str | None,
 ) -> None:
     """Write a report that a reviewer can open."""
-    from audit_lib.reports import run_report  # noqa: PLC0415 - Jupyter's machinery takes half a second to import
+    from audit_lib.reports import notebook_parameters, run_report  # noqa: PLC0415 - Jupyter's machinery takes half a second to import
 
+    if full is None and notebook is None:
+        raise click.UsageError("name an image, or two, or a --notebook that asks for none")
     name = notebook or ("compare_images" if minimal else "image_inventory")
-    images = {"full_image": full, "minimal_image": minimal} if minimal else {"image": full}
+    given = [image for image in (full, minimal) if image is not None]
+    images = dict(zip(("full_image", "minimal_image") if minimal else ("image",), given, strict=False))
+    if given and notebook is not None and "images" in notebook_parameters(notebook):
+        images = {"images": " ".join(given)}
     if platform is not None:
         images["platform"] = platform
     if app is not None:

@@ -32,10 +32,10 @@ from audit_lib.schedule import Progress, Schedule
 from audit_lib.store import NONE, default_place, open_place
 from audit_lib.tables import Image, make_table
 from audit_lib.tasks import FLEET_TABLES, IMAGES, Order, images_table
-from audit_lib.wanted import Wanted, wanted_of
+from audit_lib.wanted import Wanted, parse_references, wanted_of
 from audit_lib.workers import Processes
 
-__all__ = ["Fleet", "Progress", "Wanted", "audit_many", "open_fleet"]
+__all__ = ["Fleet", "Progress", "Wanted", "audit_many", "open_fleet", "read_fleet"]
 
 # Where less is to be done than this, starting processes takes longer than they gain.
 _FEW_BYTES = 64 * 1024 * 1024
@@ -138,6 +138,15 @@ def open_fleet(place: str | os.PathLike[str]) -> Fleet:
     if not parts:
         raise SourceError(f"{os.fspath(place)}: holds no fleet; expected what `image-audit fleet` wrote")
     return _fleet(os.fspath(place), parts)
+
+
+def read_fleet(images: str, *, place: str = "", platform: str | None = None) -> Fleet:
+    """Return the `Fleet` that earlier runs left in `place`; where that is empty, the one of the images that a text names.
+
+    `images`: references separated by blanks or lines, each with a platform behind it where one is wanted: what a notebook's
+    parameter can hold. Raises `AuditError` where there is no such fleet, or the text names no image.
+    """
+    return open_fleet(place) if place else audit_many(parse_references(images), platform=platform)
 
 
 def _fleet(place: str, parts: Sequence[str]) -> Fleet:

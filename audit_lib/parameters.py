@@ -23,6 +23,7 @@ _BOOLEANS = {"true": True, "false": False}
 _PATH_SCHEMES = ("docker-archive", "oci-archive", "oci-dir", "sbom")
 _PATH_NAME = re.compile(r"(.*_)?(dir|folder|path|file|store|advisories)")
 _IMAGE_NAME = re.compile(r"(.*_)?image")
+_IMAGES_NAME = re.compile(r"(.*_)?images")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +59,11 @@ def absolute(name: str, value: Value) -> Value:
     """Return the value with a path in it made absolute, since a notebook runs in its own folder.
 
     A path is what follows `docker-archive:` and its like, the value of a parameter whose name ends in
-    `_dir`, `_path`, `_file` or the like, and any other text that holds a `/`, or is an image, and exists.
+    `_dir`, `_path`, `_file` or the like, and any other text that holds a `/`, or is an image, and exists. Of a parameter whose name
+    ends in `images`, each word is an image.
     """
+    if isinstance(value, str) and _IMAGES_NAME.fullmatch(name):
+        return re.sub(r"\S+", lambda word: str(absolute("image", word[0])), value)
     if not isinstance(value, str) or not value or "://" in value:
         return value
     scheme, colon, path = value.partition(":")

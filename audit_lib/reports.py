@@ -40,8 +40,8 @@ _IMAGE_FACTS = (
 class Report:
     """A report that was written: its folder and its files, all absolute.
 
-    `gaps`: what could not be read or is not there, a sentence each. `is_damaged`: whether one of them is
-    a package database that is there and could not be read.
+    `gaps`: what could not be read or is not there, a sentence each. `is_damaged`: whether one of them is a package database that is
+    there and could not be read, or one of several images that could not.
     """
 
     folder: Path
@@ -153,7 +153,10 @@ class _Found:
             return cls(tuple(images or ()), (gap,), is_damaged=False)
         damaged = [row for row in databases if row["status"] == "damaged"]
         gaps = ["{image}: {database_path} ({format} database) is damaged: {detail}".format(**row) for row in damaged]
-        present = {row["image"] for row in databases if row["status"] in {"read", "damaged"}}
+        # A fleet's images have a status of their own; one that could not be read has no databases either.
+        unread = {row["image"]: row.get("error") for row in images if row.get("status") == "failed"}
+        gaps += [f"{image} could not be read: {error}" for image, error in unread.items()]
+        present = {row["image"] for row in databases if row["status"] in {"read", "damaged"}} | unread.keys()
         gaps += [
             f"{row['image']}: no package database was found, so its packages are unknown"
             for row in images
@@ -164,7 +167,7 @@ class _Found:
             for row in images
             if row["source"] == "sbom"
         ]
-        return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged))
+        return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged or unread))
 
 
 def _write_page(run: _Run, folder: Path, executed: NotebookNode, found: _Found) -> None:

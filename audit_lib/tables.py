@@ -17,6 +17,7 @@ from audit_lib.errors import TableError
 Status = Literal["read", "absent", "damaged"]
 Kind = Literal["file", "hardlink", "directory", "symlink", "character_device", "block_device", "fifo"]
 Change = Literal["added", "removed", "kept", "changed"]
+FleetStatus = Literal["read", "damaged", "failed"]
 DriftAspect = Literal["manifest_digest", "config_digest", "layers", "config", "packages", "files"]
 DriftStatus = Literal["equal", "differs", "unknown"]
 Publisher = Literal["bitnami", "melange", "docker", "python"]
@@ -161,11 +162,95 @@ class FleetImage(Row):
     image: str
     reference: str
     platform: str | None
-    status: Literal["read", "damaged", "failed"]
+    status: FleetStatus
     error: str | None
     unknown_tables: str | None
     notes: str | None
     gaps: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetMeasure(Row):
+    """One row an image of a fleet, a column a measure; missing is unknown, as all of an image that `failed` is.
+
+    `shared_bytes`: of `compressed_bytes`, those of layers that other images of the fleet have too. `unowned_bytes`: of
+    `file_bytes`, those that no package claims. `shell_count`, `package_manager_count`, `setuid_count`: things of these categories
+    of `surface`. `failed_check_count`, `unassessed_check_count`: of `findings`, those with status `fail`, and `manual` or
+    `not_assessable`.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image",)
+
+    image: str
+    status: FleetStatus
+    distro_name: str | None
+    architecture: str | None
+    layer_count: int | None
+    package_count: int | None
+    compressed_bytes: int | None
+    shared_bytes: int | None
+    file_bytes: int | None
+    file_count: int | None
+    reclaimable_bytes: int | None
+    unowned_bytes: int | None
+    unowned_share: float | None
+    shell_count: int | None
+    package_manager_count: int | None
+    setuid_count: int | None
+    failed_check_count: int | None
+    unassessed_check_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetLayer(Row):
+    """One row a layer of a fleet by its diff id, however many images have it.
+
+    `images`: the first five of these, joined by ", ". `compressed_bytes`: the least that an image states for it. `saved_bytes`:
+    what a registry, and a machine that pulls all, does not store because it has the layer already.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("diff_id",)
+
+    diff_id: str
+    image_count: int
+    compressed_bytes: int | None
+    unpacked_bytes: int
+    saved_bytes: int | None
+    created_by: str | None
+    images: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetPackage(Row):
+    """One row a package name of a fleet, by (format, name).
+
+    `file_bytes`: what its files weigh in all images that have it, added up; missing where one does not tell. `weight_share`: of
+    all packages whose bytes are known, `cumulative_share`: with all that weigh more. A package that another one brought
+    (`parent`) weighs nothing here, since its files are among that one's.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("format", "name")
+
+    format: str
+    name: str
+    image_count: int
+    version_count: int
+    file_bytes: int | None
+    weight_share: float | None
+    cumulative_share: float | None
+    versions: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetFolder(Row):
+    """One row a top folder of a fleet's image with files that no package claims; images whose packages are unknown have none."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "folder")
+
+    image: str
+    folder: str
+    unowned_bytes: int
+    unowned_count: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

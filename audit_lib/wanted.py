@@ -9,7 +9,9 @@ from typing import NamedTuple
 from audit_lib.errors import UnknownImageError
 
 # A path may hold blanks, so only what cannot be its end is taken for a platform.
-_PLATFORM = re.compile(r"(.*\S)\s+((?:linux|windows|freebsd|darwin|wasip1)/[a-z0-9]+(?:/[a-z0-9]+)?)", re.DOTALL)
+_WORD = r"(?:linux|windows|freebsd|darwin|wasip1)/[a-z0-9]+(?:/[a-z0-9]+)?"
+_PLATFORM = re.compile(rf"(.*\S)\s+({_WORD})", re.DOTALL)
+_NEXT = re.compile(rf"[ \t]+(?!{_WORD}(?:\s|$))")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
@@ -57,6 +59,18 @@ def parse_list(text: str, what: str) -> tuple[list[Wanted], list[str]]:
     if not lines:
         raise UnknownImageError(f"{what}: names no image; expected a reference a line, such as docker:python:3.13")
     return list(lines), again
+
+
+def parse_references(text: str) -> list[Wanted]:
+    r"""Return the images that a text names: as `parse_list` reads them, but for blanks, which separate them as lines do.
+
+    >>> parse_references("docker:a linux/arm64 docker:b")
+    [Wanted(reference='docker:a', platform='linux/arm64'), Wanted(reference='docker:b', platform=None)]
+
+    Raises `UnknownImageError` where it names none.
+    """
+    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
+    return parse_list("\n".join(_NEXT.sub("\n", line) for line in lines), "the images")[0]
 
 
 def wanted_of(references: Iterable[str | Wanted], platform: str | None) -> list[Wanted]:

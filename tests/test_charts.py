@@ -14,7 +14,18 @@ from audit_lib.charts.treemap import _tiles
 from audit_lib.compliance import framework_counts
 from audit_lib.errors import TableError
 from audit_lib.sizes import sizes_by
-from audit_lib.tables import CategorySize, File, LayerSize, Package, PackageChange, Summary, SurfaceCount, make_table
+from audit_lib.tables import (
+    CategorySize,
+    File,
+    FleetMeasure,
+    FleetPackage,
+    LayerSize,
+    Package,
+    PackageChange,
+    Summary,
+    SurfaceCount,
+    make_table,
+)
 
 MIB = 1024 * 1024
 UNKNOWN_HATCH = "////"
@@ -437,6 +448,88 @@ def test_two_images_that_offer_nothing_are_an_empty_chart():
     assert texts(charts.surface_by_category(surface_counts(shells=(0, 0)))) == ["no rows"]
 
 
+# images_and_measures, shared_and_own, pareto
+
+
+def measures(*images):
+    """Return a table from (name, packages, stored MiB, shared MiB)."""
+    rows = []
+    for name, count, stored, shared in images:
+        sizes = {"compressed_bytes": stored, "shared_bytes": shared, "file_bytes": stored, "unowned_bytes": None}
+        facts = {column: None if size is None else size * MIB for column, size in sizes.items()}
+        rows.append(row(FleetMeasure, image=name, status="read", package_count=count, failed_check_count=1, **facts))
+    return make_table(FleetMeasure, rows)
+
+
+def weighed(*packages):
+    """Return a table from (name, MiB, cumulative share)."""
+    facts = {"format": "deb", "image_count": 1, "version_count": 1}
+    rows = [
+        row(
+            FleetPackage,
+            name=name,
+            file_bytes=None if size is None else size * MIB,
+            cumulative_share=share,
+            weight_share=share,
+            **facts,
+        )
+        for name, size, share in packages
+    ]
+    return make_table(FleetPackage, rows)
+
+
+def test_each_measure_is_a_panel_on_a_scale_of_its_own_and_images_are_named_once():
+    ax = charts.images_and_measures(measures(("a", 4, 8, 0), ("b", None, 2, 0)))
+    panels = ax.child_axes
+    assert [panel.get_xlabel() for panel in panels] == [
+        "package count",
+        "file bytes, MiB",
+        "unowned bytes, MiB",
+        "failed check count",
+    ]
+    assert widths(panels[1]) == [8, 2]
+    assert texts(panels[0]) == ["4", "unknown"]
+    assert hatched(panels[2]) == [0, 1]
+    assert names(panels[0]) == ["a", "b"]
+    assert names(panels[1]) == ["", ""]
+
+
+def test_images_beyond_the_first_are_counted_in_the_title():
+    ax = charts.images_and_measures(measures(("a", 4, 8, 0), ("b", 1, 2, 0), ("c", 1, 2, 0)), count=1)
+    assert ax.get_title(loc="left") == "Images and measures (2 more images are not drawn)"
+    with pytest.raises(TableError, match="expected a column 'weight'"):
+        charts.images_and_measures(measures(("a", 4, 8, 0)), columns=["weight"])
+
+
+def test_what_an_image_shares_comes_before_its_own_bytes():
+    ax = charts.shared_and_own(measures(("small", 1, 3, 1), ("large", 1, 8, 6), ("unknown", 1, None, None)))
+    assert names(ax) == ["large", "small", "unknown"]
+    assert widths(ax)[:4] == [6, 2, 1, 2]
+    assert [bar.get_x() for bar in ax.patches[:4]] == [0, 6, 0, 1]
+    assert texts(ax) == ["8.0 MiB, 2.0 MiB its own", "3.0 MiB, 2.0 MiB its own", "unknown"]
+    assert hatched(ax) == [4]
+    assert legend(ax) == ["in other images too", "its own"]
+
+
+def test_the_line_tells_which_share_the_largest_packages_make_together():
+    ax = charts.pareto(weighed(("a", 3, 0.9), ("b", 6, 0.6), ("c", 1, 1.0), ("d", None, None)), count=2)
+    assert names(ax) == ["b", "a", "1 package"]
+    assert widths(ax)[:2] == [6, 3]
+    assert hatched(ax) == [2]
+    (above,) = [one for one in ax.figure.axes if one is not ax]
+    (line,) = above.lines
+    assert list(line.get_xdata()) == [0.6, 0.9]
+    assert list(line.get_ydata()) == [0, 1]
+    assert above.get_ylim() == ax.get_ylim()
+    assert ax.get_title(loc="left") == "2 of 3 packages: 90.0 % of the bytes"
+
+
+def test_packages_of_which_no_bytes_are_known_make_no_share():
+    ax = charts.pareto(weighed(("a", None, None)))
+    assert ax.get_title(loc="left") == "no package's bytes are known"
+    assert texts(ax) == ["unknown"]
+
+
 # all
 
 
@@ -447,8 +540,11 @@ def table_of(name):
         "checks_by_status": audit("sample:minimal").findings,
         "controls_by_status": framework_counts(audit("sample:minimal").findings),
         "folder_treemap": make_table(File, [file("/usr/bin/a", 3), file("/etc/b", 1)]),
+        "images_and_measures": measures(("a", 4, 8, 0), ("b", None, 2, 0)),
         "largest_packages": make_table(Package, [package("a", 3)]),
         "layers_stacked": make_table(LayerSize, [layer("full", 1, 4), layer("minimal", 1, 2)]),
+        "pareto": weighed(("a", 3, 0.9), ("b", 6, 0.6), ("c", None, None)),
+        "shared_and_own": measures(("small", 1, 3, 1), ("large", 1, None, None)),
         "packages_and_bytes": summary(packages=(5, None), file_bytes=(4, 2)),
         "size_bars": pd.DataFrame({"image": ["a"], "file_bytes": pd.array([9], dtype="Int64")}),
         "size_by_category": sizes,

@@ -190,6 +190,7 @@ SEAMS = {
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
     "reports": Seam(("clock", "errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
+    "overview": Seam((*_TABLES, "compare.merging"), ("pandas",)),
     "wanted": Seam(("errors",)),
     "dataset": Seam(("errors", "store", "wanted"), ("pandas", "pyarrow")),
     "workers": Seam(),

@@ -58,6 +58,11 @@ def test_none_fits_where_it_is_the_default_and_a_whole_number_where_a_fraction_m
         ("full_image", "there", "{here}/there"),
         ("image", "there", "{here}/there"),
         ("image", "python:3.13", "python:3.13"),
+        (
+            "images",
+            "there  oci-dir:a linux/amd64\nsample:full",
+            "{here}/there  oci-dir:{here}/a linux/amd64\nsample:full",
+        ),
         ("title", "there", "there"),
         ("title", "./there", "{here}/there"),
         ("platform", "linux/amd64", "linux/amd64"),

@@ -135,3 +135,42 @@ def test_an_image_known_from_an_sbom_is_reported_and_what_that_cannot_tell_is_sa
         assert changes[["name", "change"]].to_numpy().tolist() == [["one", "kept"], ["two", "removed"]]
     else:
         assert "holds 1 packages by its SBOM; its files, layers and sizes are unknown." in page_text(out)
+
+
+def test_a_report_of_many_images_names_those_that_failed_and_shows_the_others(tmp_path):
+    whole, cut = image(tmp_path / "whole", WHOLE), image(tmp_path / "cut", CUT)
+    bare = image(tmp_path / "bare", BINARY)
+    images = f"{whole} {cut}\n{bare} oci-dir:{tmp_path}/gone"
+    code, said, out = report(tmp_path, "--notebook", "fleet_overview", "-p", "images", images)
+    assert code == 2
+    assert f"oci-dir:{tmp_path}/gone could not be read: " in said
+    assert "/var/lib/dpkg/status (deb database) is damaged: " in said
+    page = page_text(out)
+    assert "4 images: 2 read, 1 with a damaged package database, 1 not read." in page
+    measures = pd.read_csv(out / "tables" / "measures.csv").set_index("image")
+    assert measures.loc[whole, "package_count"] == 2
+    assert measures.loc[[cut, bare, f"oci-dir:{tmp_path}/gone"], "package_count"].isna().all()
+    assert measures.loc[f"oci-dir:{tmp_path}/gone"].drop("status").isna().all()
+    assert json.loads((out / "manifest.json").read_text())["gaps"][0].startswith(f"{cut}: /var/lib/dpkg/status")
+
+
+def test_a_report_of_many_images_takes_them_as_arguments_or_from_the_folder_of_a_run(tmp_path):
+    first, second = image(tmp_path / "one", WHOLE), image(tmp_path / "two", WHOLE, BINARY)
+    assert report(tmp_path / "a", first, second, "--notebook", "fleet_overview")[0] == 0
+    shown = pd.read_csv(tmp_path / "a" / "out" / "tables" / "layers.csv")
+    assert shown["image_count"].tolist().count(2) == 1
+    subprocess.run(
+        [sys.executable, "-m", "audit_lib", "fleet", "-", "-o", str(tmp_path / "fleet")],
+        input=f"{first}\n{second}\n",
+        text=True,
+        check=True,
+        capture_output=True,
+    )
+    assert report(tmp_path / "b", "--notebook", "fleet_overview", "-p", "fleet_dir", f"{tmp_path}/fleet")[0] == 0
+    assert pd.read_csv(tmp_path / "b" / "out" / "tables" / "layers.csv").equals(shown)
+
+
+def test_a_report_of_nothing_is_refused(tmp_path):
+    code, said, _ = report(tmp_path)
+    assert code == 2
+    assert "name an image, or two, or a --notebook that asks for none" in said

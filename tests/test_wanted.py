@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_lib.errors import AuditError
-from audit_lib.wanted import Wanted, parse_list, wanted_of
+from audit_lib.wanted import Wanted, parse_list, parse_references, wanted_of
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,15 @@ def test_any_text_is_a_list_or_the_named_error(text):
     assert len(set(found)) == len(found)
     assert all(one.reference.strip() == one.reference != "" for one in found)
     assert all("is read once" in one for one in said)
+
+
+def test_a_text_may_name_several_images_in_a_line():
+    assert parse_references("docker:a linux/arm64  docker:b # not docker:c\n\n docker:d\tdocker:a") == [
+        Wanted("docker:a", "linux/arm64"),
+        Wanted("docker:b"),
+        Wanted("docker:d"),
+        Wanted("docker:a"),
+    ]
 
 
 def test_a_platform_for_all_holds_for_those_that_name_none():

@@ -20,6 +20,7 @@ from audit_lib.charts.bars import (
     waterfall,
 )
 from audit_lib.charts.drawing import ROLE_COLOURS
+from audit_lib.charts.fleet import images_and_measures, pareto, shared_and_own
 from audit_lib.charts.statuses import checks_by_status, controls_by_status
 from audit_lib.charts.treemap import folder_treemap
 
@@ -28,9 +29,12 @@ __all__ = [
     "checks_by_status",
     "controls_by_status",
     "folder_treemap",
+    "images_and_measures",
     "largest_packages",
     "layers_stacked",
     "packages_and_bytes",
+    "pareto",
+    "shared_and_own",
     "size_bars",
     "size_by_category",
     "surface_by_category",

@@ -8,6 +8,7 @@ from audit_lib.formats import (
     cargo,
     composer,
     conda,
+    cran,
     deb,
     gem,
     generic,
@@ -18,6 +19,7 @@ from audit_lib.formats import (
     opkg,
     pypi,
     rpm,
+    wordpress,
 )
 from audit_lib.formats.base import Format
 
@@ -34,6 +36,8 @@ FORMATS: tuple[Format, ...] = (
     composer.FORMAT,
     conda.FORMAT,
     nuget.FORMAT,
+    cran.FORMAT,
+    wordpress.FORMAT,
     golang.FORMAT,
     cargo.FORMAT,
     generic.FORMAT,

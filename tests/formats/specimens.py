@@ -142,6 +142,18 @@ def nuget(count: int) -> Files:
     return {f"opt/{number}/app.deps.json": json.dumps(document).encode() for number in range(count)}
 
 
+def cran(count: int) -> Files:
+    """Return packages of R, each in a library of its own."""
+    text = b"Package: p\nVersion: 1.0\nLicense: MIT + file LICENSE\nTitle: A\n  title\nBuilt: R 4.2.2; ; 2022-12-09; unix\n"
+    return {f"opt/{number}/library/p/DESCRIPTION": text for number in range(count)}
+
+
+def wordpress(count: int) -> Files:
+    """Return plugins of one WordPress."""
+    text = b"<?php\n/**\n * Plugin Name: A plugin\n * Version: 1.0\n * License: GPLv2\n */\n"
+    return {f"var/www/wp-content/plugins/p{number}/p.php": text for number in range(count)}
+
+
 def golang(count: int) -> Files:
     """Return executables with Go's build information."""
     info = b"0" * 16 + b"path\ta.org/x\nmod\ta.org/x\tv1.0.0\th1:\ndep\tb.org/y\tv2.0.0\th1:\n" + b"0" * 16
@@ -187,6 +199,8 @@ SPECIMENS: Mapping[str, Callable[[int], Files]] = {
     "composer": composer,
     "conda": conda,
     "nuget": nuget,
+    "cran": cran,
+    "wordpress": wordpress,
     "golang": golang,
     "cargo": cargo,
     "generic": generic,

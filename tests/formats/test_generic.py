@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from audit_lib.audit import Audit, audit
 from audit_lib.formats import generic
+from audit_lib.formats.programs import RULES
+from tests.elves import elf_file
 from tests.formats.tree import DictTree
 from tests.images import oci_dir
 from tests.syft import syft_packages
@@ -61,7 +63,17 @@ BASH = b"\x7fELF" + bytes(100) + b"@(#)Bash version 5.2.15(1) release GNU\0"
         ("var/www/html/wp-includes/version.php", b"<?php\n$wp_version = '6.7.1';\n", ("wordpress", "6.7.1", False)),
         ("opt/bin/python3", b"\x003.40.1\0cpython-312-x86_64\x003.12.8\0", ("python", "3.12.8", False)),
         ("opt/bin/python", b"\x003.12.8\0", None),  # nothing says that this is its own version
-        ("opt/jdk/release", b'JAVA_VERSION="1.8.0_402"\n', ("java/jre", "1.8.0_402", True)),
+        ("opt/jdk/release", b'JAVA_VERSION="1.8.0_402"\n', ("openjdk", "1.8.0_402", False)),
+        (
+            "opt/java/openjdk/release",
+            b'IMPLEMENTOR="Eclipse Adoptium"\nJAVA_RUNTIME_VERSION="21.0.4+7-LTS"\nJAVA_VERSION="21.0.4"\n',
+            ("openjdk", "21.0.4+7-LTS", False),
+        ),
+        (
+            "usr/lib/jvm/z/release",
+            b'IMPLEMENTOR="Azul Systems, Inc."\nJAVA_VERSION="17.0.9"\n',
+            ("zulu", "17.0.9", False),
+        ),
         ("opt/jdk/bin/jdb", b"openjdk\x00jdb\x00java\x000.0\x0017.0.9+9\0", ("java/jdk", "17.0.9+9", False)),
         ("etc/release", b"Debian 12\n", None),
         ("app/x.libs/libcrypto-1ad5e8.so.3", b"OpenSSL 3.3.2 3 Sep 2024\0", ("openssl", "3.3.2", True)),
@@ -82,7 +94,35 @@ BASH = b"\x7fELF" + bytes(100) + b"@(#)Bash version 5.2.15(1) release GNU\0"
         ("usr/sbin/proftpd", b"ProFTPD Version 1.3.8b\0", ("proftpd", "1.3.8b", False)),
         ("usr/sbin/sshd", b"OpenSSH_9.2\0OpenSSH_9.2p1 Debian", ("openssh", "9.2p1", False)),
         ("usr/bin/lua5.4", b"$LuaVersion: Lua 5.4.4  Copyright (C) 1994", ("lua", "5.4.4", False)),
-        ("root/.deno/bin/deno", b"Deno/2.1.4\0", ("deno", "2.1.4", False)),
+        ("root/.deno/bin/deno", b"Exporter-Deno/0.82.0grpc-Deno/2.1.4\0 Deno/2.1.4", ("deno", "2.1.4", False)),
+        ("opt/bin/redis-server", b"4.0.11841ce7054bd9-1542359302000000000\0", ("redis", "4.0.11", False)),
+        ("opt/bin/redis-server", b"Server started, Redis version 2.8.23", ("redis", "2.8.23", False)),
+        ("opt/bin/valkey-server", b"\x008.0.1buildkitsandbox-1702957741000000000\0", ("valkey", "8.0.1", False)),
+        ("usr/bin/mysql", b"shutdown\x008.0.37\0\0\0\0mysql_real_escape", ("mysql", "8.0.37", False)),
+        ("usr/bin/mysql", b"/build/percona-server-8.0.35-27/sql", ("percona-server", "8.0.35-27", False)),
+        ("usr/bin/xtrabackup", b"/percona-xtrabackup-8.0.35/storage", ("percona-xtrabackup", "8.0.35", False)),
+        ("usr/bin/arangosh", b"\x003.12.0-2 enterprise [linux] 64bit", ("arangodb", "3.12.0-2", False)),
+        ("fluent-bit/bin/fluent-bit", b"\x003.0.2\0%sFluent Bit v%s", ("fluent-bit", "3.0.2", False)),
+        ("fluent-bit/bin/fluent-bit", b"\x001.7.0\0\x1b[1m\0%sFluent Bit", ("fluent-bit", "1.7.0", False)),
+        ("usr/local/sbin/haproxy", b"HA-Proxy version 1.8.30 2021/01/01", ("haproxy", "1.8.30", False)),
+        ("usr/lib/dart/bin/dart", b'Dart,GC"\x003.5.2 (stable) (Wed', ("dart", "3.5.2", False)),
+        ("opt/ghc/bin/ghc-9.4.7", b"\0GHC 9.4.7\0", ("haskell/ghc", "9.4.7", False)),
+        ("opt/ghc/bin/ghc", b"\0libHSghc-8.10.4-ghc8.10.4.so\0", ("haskell/ghc", "8.10.4", False)),
+        ("root/.ghcup/bin/cabal", b"\0Cabal-3.10.3.0-inplace\0", ("haskell/cabal", "3.10.3.0", False)),
+        ("usr/local/bin/stack", b"Version 2.15.7, Git revision 7e7f", ("haskell/stack", "2.15.7", False)),
+        ("usr/local/bin/swipl", b"/usr/lib/swipl-9.1.22/\0", ("swipl", "9.1.22", False)),
+        (
+            "usr/local/julia/lib/julia/libjulia-internal.so.1",
+            b"__init__\x001.10.4\0verify",
+            ("julia", "1.10.4", False),
+        ),
+        ("usr/bin/sqlcipher", b"\x003.45.3\0x\x004.6.0 community\0", ("sqlcipher", "4.6.0", False)),
+        (
+            "usr/bin/composer",
+            b"<?php 'root' => array('name' => 'composer/composer', 'pretty_version' => '2.8.3',",
+            ("composer", "2.8.3", False),
+        ),
+        ("usr/local/bin/wp", b"#!/usr/bin/env php\nwp-cli/wp-cli 2.9.0", ("wp-cli", "2.9.0", False)),
         ("root/.bun/bin/bun", b"Bun/1.1.38\0", ("bun", "1.1.38", False)),
         ("usr/lib/libstd-0.so", b"/usr/src/rustc-1.63.0/library/core", ("rust", "1.63.0", False)),
         ("var/www/core/lib/Drupal.php", b"<?php  const VERSION = '10.3.10';", ("drupal", "10.3.10", False)),
@@ -92,9 +132,8 @@ BASH = b"\x7fELF" + bytes(100) + b"@(#)Bash version 5.2.15(1) release GNU\0"
     ],
 )
 def test_a_program_is_told_by_its_name_and_its_version_string(path, text, expected):
-    assert generic.parse(b"\x7fELF\0" + text if not path.endswith(("VERSION", ".php", "release")) else text, path) == (
-        [expected] if expected else []
-    )
+    is_text = path.endswith(("VERSION", ".php", "release", "/composer", "/wp"))
+    assert generic.parse(text if is_text else b"\x7fELF\0" + text, path) == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -132,8 +171,7 @@ def test_real_programs_have_the_version_that_they_print(program, package, argume
 
 
 def libraries(program: Path) -> list[Path]:
-    """Return the libraries of a program that are in the house of the same name, as the loader finds them."""
-    # of a static program ldd says so and fails
+    """Return the libraries of a program that are in the house of the same name, as the loader finds them; none of a static one."""
     told = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     found = [Path(path).resolve() for path in re.findall(r"=> (/\S+)", told)]
     return [path for path in found if re.match(r"lib(python|sqlite|ruby|node)", path.name)]
@@ -179,6 +217,26 @@ def test_a_library_of_a_programs_own_version_is_part_of_it():
     assert generic.FORMAT.places(DictTree({}, {"generic": evidence})) == [
         "usr/local/bin/python3.13",
         "opt/lib/libpython3.12.so.1.0",
+    ]
+
+
+def test_a_launcher_of_java_is_part_of_the_runtime_around_it():
+    launcher = elf_file({".rodata": b"openjdk\0java\x0021.0\x0021.0.5+11-LTS\0"})
+    release = b'JAVA_VERSION="21.0.5"\n'
+    evidence = {
+        path: generic.FORMAT.extract(path, content)
+        for path, content in (
+            ("opt/java/openjdk/bin/java", launcher),
+            ("opt/java/openjdk/release", release),
+            ("srv/old/bin/java", launcher),
+        )
+    }
+    tree = DictTree({}, {"generic": evidence})
+    assert [
+        (one.name, one.path) for place in generic.FORMAT.places(tree) for one in generic.FORMAT.read(tree, place)
+    ] == [
+        ("openjdk", "opt/java/openjdk/release"),
+        ("java/jre", "srv/old/bin/java"),
     ]
 
 
@@ -239,7 +297,7 @@ def test_a_program_that_a_later_layer_deleted_leaves_no_row(tmp_path):
     assert found.removed_packages.empty
 
 
-@given(st.sampled_from([b"", b"\x7fELF"]), st.binary(max_size=300), st.sampled_from(generic.RULES), st.booleans())
+@given(st.sampled_from([b"", b"\x7fELF"]), st.binary(max_size=300), st.sampled_from(RULES), st.booleans())
 def test_any_bytes_give_programs_or_none(prefix, data, rule, has_needle):
     content = prefix + (rule.needle if has_needle else b"") + data
     for glob in rule.globs:

@@ -55,11 +55,15 @@ from audit_lib.tables import (
     Script,
     Status,
     SurfaceItem,
+    Vulnerability,
+    VulnerabilityCount,
+    VulnerabilityCoverage,
     make_table,
     plain_text,
     total,
 )
 from audit_lib.units import format_bytes, format_count, format_share
+from audit_lib.vulnerabilities import count_vulnerabilities
 
 # The tables of an `Audit`, by its attributes' names; each new one has a line here.
 TABLES: Mapping[str, type[Row]] = {
@@ -79,7 +83,13 @@ TABLES: Mapping[str, type[Row]] = {
     "sbom_claims": SbomClaim,
     "surface": SurfaceItem,
     "findings": Finding,
+    "vulnerabilities": Vulnerability,
+    "vulnerability_coverage": VulnerabilityCoverage,
+    "vulnerability_counts": VulnerabilityCount,
 }
+# Tables that are made of others when they are asked for.
+_MADE_LATER = frozenset({"findings", "vulnerability_counts"})
+_OF_VULNERABILITIES = frozenset({"vulnerabilities", "vulnerability_coverage", "vulnerability_counts"})
 # Above this share of bytes that no package claims, an image's packages say too little of it to be taken for the whole.
 _LARGE_SHARE = 0.25
 _DAY = len("2026-01-31")
@@ -113,6 +123,8 @@ class Audit:
     sbom_documents: pd.DataFrame
     sbom_claims: pd.DataFrame
     surface: pd.DataFrame
+    vulnerabilities: pd.DataFrame
+    vulnerability_coverage: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
@@ -124,6 +136,11 @@ class Audit:
     def findings(self) -> pd.DataFrame:
         """What each check of `policy` says of the image as of `today_utc` (schema `Finding`), made when it is asked for."""
         return findings_of(self, self.policy, self.today_utc)
+
+    @property
+    def vulnerability_counts(self) -> pd.DataFrame:
+        """How many vulnerabilities each source finds, counted in three ways (schema `VulnerabilityCount`)."""
+        return count_vulnerabilities(self.vulnerabilities)
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
@@ -255,10 +272,17 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
         "packages": stated.packages_table(document, path, reference),
     }
     unknown: dict[str, Any] = {
-        name: make_table(row, []) for name, row in TABLES.items() if name not in {*known, "findings"}
+        name: make_table(row, []) for name, row in TABLES.items() if name not in {*known, *_MADE_LATER}
     }
     notes = tuple(stated.notes(document, reference))
-    return Audit(**known, **unknown, config={}, notes=notes, unknown=frozenset(unknown), referrers_problem=None)
+    return Audit(
+        **known,
+        **unknown,
+        config={},
+        notes=notes,
+        unknown=frozenset({*unknown, "vulnerability_counts"}),
+        referrers_problem=None,
+    )
 
 
 def _tables(  # noqa: PLR0913 - what an audit is made of
@@ -279,7 +303,7 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
     owned = {path for path, owner in zip(ownership.paths, ownership.owners, strict=True) if owner}
     unsearched = "the contents of a sample's files are blank" if source == sample.SCHEME else None
     seen = seen_in(inventory.rootfs, config, places, owned=owned, unsearched=unsearched)
-    unknown = frozenset(_unknown(facts, seen, source))
+    unknown = frozenset({*_unknown(facts, seen, source), *_OF_VULNERABILITIES})
     return Audit(
         image=image,
         layers=layers,
@@ -296,6 +320,8 @@ def _tables(  # noqa: PLR0913 - what an audit is made of
         sbom_documents=_hidden(sbom_documents),
         sbom_claims=sbom_claims,
         surface=surface_table(files, databases, seen, label=label),
+        vulnerabilities=make_table(Vulnerability, []),
+        vulnerability_coverage=make_table(VulnerabilityCoverage, []),
         config=facts.config,
         notes=(
             *_notes(image.iloc[0], removed_packages, altered_files),

@@ -51,6 +51,9 @@ SurfaceCategory = Literal[
 ]
 FindingStatus = Literal["pass", "fail", "manual", "not_assessable", "waived"]
 Severity = Literal["critical", "high", "medium", "low"]
+VulnerabilitySeverity = Literal["critical", "high", "medium", "low", "negligible", "unknown"]
+VulnerabilityStatus = Literal["affected", "fixed", "not_affected", "under_investigation"]
+CountedThing = Literal["matches", "unique ids", "after VEX"]
 LoaderPathKind = Literal["default", "cache", "configured", "included", "preload", "unreadable"]
 RiskSeverity = Literal["high", "medium", "low", "info"]
 Risk = Literal[
@@ -727,6 +730,133 @@ class FindingChange(Row):
     title: str
     evidence_full: str | None
     evidence_minimal: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Vulnerability(Row):
+    """One row a vulnerability, a package that it is said to affect, and who says so: several sources stand below one another.
+
+    `vulnerability_id`: the CVE where the source names one, else the source's own id; `aliases`: other ids of the same thing,
+    `advisories`: the records that say it (DSA-5417-1, GHSA-…), both joined by ", ". A bundle that fixes five vulnerabilities is
+    five rows. `format` … `version`, `purl`, `database_path` are those of the row of `packages`, where it is one (`is_joined`);
+    `source_name`: the name that a distribution's advisory has. `severity_source`: `record` (a word of the advisory), `cvss` (its
+    vector), `distribution` (the distribution's word), or a scanner's name. `status`: `affected` until a statement (VEX)
+    says otherwise; `justification` is that statement's word, `status_detail` who stated it where and when. `is_known_exploited`
+    (CISA KEV) and `epss_score` (0-1, FIRST) are missing where that list is not held, or the thing has no CVE. `found_by`:
+    `audit-lib` or a scanner, `found_by_version` its version, `data_utc` the date of its data. `fix_published_utc`: when the first
+    advisory that names the fix was published. `is_distribution_data`: whether a distribution says it of its own package.
+    `match_reason`: which version was held against which range.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = (
+        "image",
+        "vulnerability_id",
+        "format",
+        "name",
+        "version",
+        "purl",
+        "database_path",
+        "found_by",
+    )
+
+    image: str
+    vulnerability_id: str
+    format: str
+    name: str
+    version: str | None
+    severity: VulnerabilitySeverity
+    cvss_score: float | None
+    fixed_version: str | None
+    status: VulnerabilityStatus
+    justification: str | None
+    is_known_exploited: bool | None
+    epss_score: float | None
+    found_by: str
+    data_utc: str | None
+    aliases: str | None = None
+    advisories: str | None = None
+    purl: str | None = None
+    database_path: str | None = None
+    source_name: str | None = None
+    severity_source: str | None = None
+    cvss_vector: str | None = None
+    summary: str | None = None
+    published_utc: str | None = None
+    fix_published_utc: str | None = None
+    is_distribution_data: bool | None = None
+    match_reason: str | None = None
+    status_detail: str | None = None
+    found_by_version: str | None = None
+    is_joined: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VulnerabilityCoverage(Row):
+    """One row a kind of packages of an image, and what the advisories that are held can say of it.
+
+    `status`: `matched` (held against the advisories of `ecosystem`, which may be none of them), `by_distribution` (packages of a
+    language that a package of the distribution brought: what the distribution says of that one counts), `no_data` (no advisories
+    of `ecosystem` are held: unknown, not none), `no_ecosystem` (nobody publishes advisories for it that could be matched),
+    `no_version` (a package without a version, or with one that cannot be ordered).
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "format", "ecosystem", "status")
+
+    image: str
+    format: str
+    ecosystem: str | None
+    status: Literal["matched", "by_distribution", "no_data", "no_ecosystem", "no_version"]
+    package_count: int
+    data_utc: str | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VulnerabilityCount(Row):
+    """One row a source, a way to count and a severity (`all` for their sum): so many, missing where it is unknown.
+
+    `counted`: `matches` (rows of `vulnerabilities`), `unique ids` (each vulnerability once), `after VEX` (each once, without
+    those whose every row a statement says is `not_affected` or `fixed`). `fixable_count`: those with a fixed version in any row;
+    `known_exploited_count`: those on CISA's list; `epss_count`: those whose EPSS score is 0.1 or more.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "found_by", "counted", "severity")
+
+    image: str
+    found_by: str
+    counted: CountedThing
+    severity: Literal["all", "critical", "high", "medium", "low", "negligible", "unknown"]
+    vulnerability_count: int | None
+    fixable_count: int | None
+    known_exploited_count: int | None
+    epss_count: int | None
+    data_utc: str | None
+    found_by_version: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdvisorySource(Row):
+    """One row a body of advisories that is held: an ecosystem of OSV's, `kev` or `epss`.
+
+    `data_utc`: the date of its newest record, `updated_utc` when it was last taken over or found unchanged, `origin` from where,
+    `digest` of the archive or file (missing where several were joined). `record_count`: records held, `package_count`: names of
+    packages (a release's own count apart), `withdrawn_count`: records that were taken back, which match nothing.
+    `skipped_count`: records that could not be used, or name no package; `detail` tells of the first.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("source",)
+
+    source: str
+    data_utc: str | None
+    updated_utc: str | None
+    record_count: int
+    package_count: int | None
+    withdrawn_count: int | None
+    skipped_count: int
+    stored_bytes: int
+    origin: str | None
+    digest: str | None
+    detail: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

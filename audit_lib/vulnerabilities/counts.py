@@ -1,0 +1,73 @@
+"""How vulnerabilities are counted: three numbers, each by severity, fixable, known to be exploited, likely to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pandas as pd
+
+from audit_lib.tables import CountedThing, VulnerabilityCount, VulnerabilitySeverity, make_table
+from audit_lib.vulnerabilities.base import SEVERITIES
+
+# From this score on (FIRST's EPSS, a probability) an exploit within 30 days counts as likely.
+LIKELY = 0.1
+_GROUPS: tuple[Literal["all"] | VulnerabilitySeverity, ...] = ("all", *SEVERITIES)
+_GONE = ("not_affected", "fixed")
+
+
+def count_vulnerabilities(vulnerabilities: pd.DataFrame) -> pd.DataFrame:
+    """Return how many vulnerabilities each source finds, in three ways (schema `VulnerabilityCount`).
+
+    `vulnerabilities`: a table of schema `Vulnerability`. A vulnerability counts once for its worst severity; it is fixable where
+    any of its rows has a fixed version. Of a source without rows there is nothing to group by:
+    that it found none is for the caller to say, who knows whether it was asked.
+    """
+    return make_table(VulnerabilityCount, _rows(vulnerabilities))
+
+
+def _rows(vulnerabilities: pd.DataFrame) -> Iterator[VulnerabilityCount]:
+    for (image, found_by), rows in vulnerabilities.groupby(["image", "found_by"]):
+        each = _each_once(rows)
+        remaining = _each_once(rows[~rows["status"].isin(_GONE)])
+        ways: tuple[tuple[CountedThing, pd.DataFrame], ...] = (
+            ("matches", rows.assign(is_fixable=rows["fixed_version"].notna())),
+            ("unique ids", each),
+            ("after VEX", remaining),
+        )
+        dates, versions = (sorted(rows[name].dropna().unique()) for name in ("data_utc", "found_by_version"))
+        for counted, table in ways:
+            for severity in _GROUPS:
+                chosen = table if severity == "all" else table[table["severity"] == severity]
+                yield VulnerabilityCount(
+                    image=str(image),
+                    found_by=str(found_by),
+                    counted=counted,
+                    severity=severity,
+                    vulnerability_count=len(chosen),
+                    fixable_count=int(chosen["is_fixable"].sum()),
+                    known_exploited_count=_known(chosen["is_known_exploited"], rows["is_known_exploited"]),
+                    epss_count=_known(chosen["epss_score"].ge(LIKELY), rows["epss_score"]),
+                    data_utc=", ".join(dates) or None,
+                    found_by_version=", ".join(versions) or None,
+                )
+
+
+def _each_once(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a vulnerability: its worst severity, and whether any of its rows has a fix."""
+    places = {word: place for place, word in enumerate(SEVERITIES)}
+    ordered = rows.assign(place=rows["severity"].map(places).astype("int64"), is_fixable=rows["fixed_version"].notna())
+    grouped = ordered.sort_values("place", kind="stable").groupby("vulnerability_id", sort=True)
+    return grouped.agg(
+        severity=("severity", "first"),
+        is_fixable=("is_fixable", "max"),
+        is_known_exploited=("is_known_exploited", "max"),
+        epss_score=("epss_score", "max"),
+    ).reset_index()
+
+
+def _known(flags: pd.Series, every: pd.Series) -> int | None:
+    """Return how many are so; None where of none of a source's rows it is known, since the list was not at hand."""
+    if len(every) and every.isna().all():
+        return None
+    return int(flags.fillna(value=False).sum())

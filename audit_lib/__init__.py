@@ -2,6 +2,7 @@
 
 `audit` reads an image, `audit_many` a fleet of them, `compare` puts two side by side, `compare_drift` tells where several part,
 `charts` draws their tables, `show`, `note` and `listed` display them in a notebook, `write_tables` and `save_figures` write them,
+`write_audits` hands images over to what makes SBOMs and documents of findings of them,
 `cyclonedx_json` and `spdx_text` make an SBOM of an image, `reports.run_report` makes a report of a notebook.
 """
 
@@ -15,6 +16,7 @@ from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
 from audit_lib.compare.drift import compare_drift
 from audit_lib.errors import AuditError
+from audit_lib.exports.audits import write_audits
 from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
 from audit_lib.scan import Limits
@@ -55,6 +57,7 @@ __all__ = [
     "spdx_text",
     "tags",
     "worst_first",
+    "write_audits",
     "write_tables",
 ]
 _LATER = {

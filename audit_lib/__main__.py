@@ -24,6 +24,7 @@ from audit_lib.commands.shared import (
     PLAIN_HTTP_OPTION,
     POLICY_OPTION,
     REFERENCES,
+    REPORT_FORMATS,
     STORE_OPTION,
     WRITERS,
     WRONG_INPUT,
@@ -192,10 +193,12 @@ def compare_images(
 
 With two images, the notebook compare_images; with one, image_inventory. The notebook fleet_overview is about many.
 
+{REPORT_FORMATS}
 {REFERENCES}
 \b
 Examples:
   image-audit report docker:python:3.13 docker:python:3.13-slim -o reports/python
+  image-audit report docker:my-app -o reports/my-app --formats html,xlsx,cyclonedx,sarif
   image-audit report docker:my-app -o reports/my-app
   image-audit report full.tar minimal.tar -o reports/mine -p top_n 30
   image-audit report --notebook fleet_overview -p fleet_dir fleet -o reports/fleet
@@ -220,7 +223,11 @@ Examples:
     help="A parameter of the notebook; may be given several times.",
 )
 @click.option(
-    "--formats", default="html", show_default=True, help="What is written beside the notebook, separated by commas."
+    "--formats",
+    default="html",
+    show_default=True,
+    metavar="LIST",
+    help="What is written beside the notebook, its tables and figures, separated by commas; see above.",
 )
 @click.option(
     "--platform", metavar="OS/ARCH", help="Which image of an index, such as linux/arm64.  [default: this machine's]"
@@ -263,7 +270,7 @@ def report(
         progress=not quiet,
     )
     if not quiet:
-        click.echo(f"Report: {made.folder / 'report.html'}", err=True)
+        click.echo(f"Report: {made.main}", err=True)
     finish(made.gaps, made.is_damaged, quiet=quiet)
 
 

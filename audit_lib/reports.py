@@ -6,7 +6,7 @@ import csv
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from audit_lib.clock import now_utc
 from audit_lib.errors import AuditError, TableError
 from audit_lib.execution import ExecutionError, execute_notebook
 from audit_lib.exports import provenance
-from audit_lib.exports.html import Page, render_html
+from audit_lib.exports.audits import read_audits
+from audit_lib.exports.formats import Made, chosen_formats, drop_unasked
+from audit_lib.exports.html import Page
 from audit_lib.exports.manifest import MANIFEST, SUMS, check_free, files_in, replace_files, write_manifest
 from audit_lib.exports.notebook import prepare_notebook, tidy_notebook
 from audit_lib.parameters import Parameter, Value, absolute, fit_values, read_parameters
@@ -29,6 +31,7 @@ _HERE = Path(__file__).resolve().parent
 _FOLDERS = (_HERE / "notebooks", _HERE.parent / "notebooks")
 _NOTEBOOK = "report.ipynb"
 _PAGE = "report.html"
+_TO_OPEN = (_PAGE, "report.pdf", "report.xlsx")
 _OUTPUT_DIR = "output_dir"
 _IMAGE_FACTS = (
     *("role", "image", "reference", "source", "manifest_digest", "config_digest", "os", "architecture", "created_utc"),
@@ -49,6 +52,11 @@ class Report:
     gaps: tuple[str, ...]
     is_damaged: bool
 
+    @property
+    def main(self) -> Path:
+        """The file to open first; the folder, where neither a page nor a PDF was asked for."""
+        return next((path for name in _TO_OPEN if (path := self.folder / name) in self.files), self.folder)
+
 
 def run_report(
     notebook: str | Path,
@@ -60,8 +68,8 @@ def run_report(
 ) -> Report:
     """Execute a notebook with these parameters and return the report that was written into `output_dir`.
 
-    `notebook`: one of `notebook_names()`, or a path. Paths among the parameters may be relative to the
-    current folder. `progress`: a bar on standard error; None shows it on a terminal only.
+    `notebook`: one of `notebook_names()`, or a path. Paths among the parameters may be relative to the current folder.
+    `formats`: names of `exports.formats.FORMATS`. `progress`: a bar on standard error; None shows it on a terminal only.
 
     An earlier report in the folder is replaced once the new one is ready; files that no earlier run wrote are
     left alone. Same input, same bytes, but for the times in `manifest.json`; SOURCE_DATE_EPOCH sets these.
@@ -74,7 +82,7 @@ def run_report(
     document = prepare_notebook(_read_notebook(source))
     known = read_parameters(document)
     run = _Run(source, known, fit_values(known, parameters, notebook=source.stem), now_utc())
-    writers = _writers(formats)
+    chosen = chosen_formats(formats, document, source.stem)
     target = Path(output_dir).absolute()
     _check_target(target, run)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,12 +91,21 @@ def run_report(
         try:
             executed = _execute(run, document, folder, progress=progress)
         except ExecutionError as error:
+            drop_unasked(folder, chosen)
             write_manifest(folder, _facts(run, folder, error=str(error)))
             replace_files(target, folder)
             raise AuditError(str(error)) from error
         found = _Found.read(folder)
-        for write in writers:
-            write(run, folder, executed, found)
+        made = Made(
+            folder=folder,
+            notebook=executed,
+            source=run.source,
+            page=Page(images=found.images, gaps=found.gaps, is_damaged=found.is_damaged, notebook=run.source.stem),
+            audits=read_audits(folder),
+        )
+        for one in chosen:
+            one.write(made)
+        drop_unasked(folder, chosen)
         write_manifest(folder, _facts(run, folder))
         files = tuple(target / name for name in files_in(folder))
         replace_files(target, folder)
@@ -168,23 +185,6 @@ class _Found:
             if row["source"] == "sbom"
         ]
         return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged or unread))
-
-
-def _write_page(run: _Run, folder: Path, executed: NotebookNode, found: _Found) -> None:
-    page = Page(images=found.images, gaps=found.gaps, is_damaged=found.is_damaged, notebook=run.source.stem)
-    (folder / _PAGE).write_text(render_html(executed, page, folder=run.source.parent), encoding="utf-8")
-
-
-_Writer = Callable[[_Run, Path, NotebookNode, _Found], None]
-_WRITERS: dict[str, _Writer] = {"html": _write_page}
-
-
-def _writers(formats: Iterable[str]) -> list[_Writer]:
-    wanted = list(formats)
-    for name in wanted:
-        if name not in _WRITERS:
-            raise AuditError(f"format {name!r}: expected one of {', '.join(_WRITERS)}")
-    return [_WRITERS[name] for name in wanted]
 
 
 def _read_notebook(path: Path) -> NotebookNode:

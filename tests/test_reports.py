@@ -275,7 +275,7 @@ def test_a_notebook_that_does_not_exist_or_is_none_is_an_error(tmp_path):
 
 def test_an_unknown_format_and_a_folder_that_is_a_file_are_errors(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(AuditError, match=r"^format 'docx': expected one of html$"):
+    with pytest.raises(AuditError, match=r"^format 'docx': expected one of csv, parquet, .*, html$"):
         run_report(write_notebook(tmp_path), tmp_path / "out", {}, formats=["docx"])
     with pytest.raises(AuditError, match=r"file: expected a folder for the report, found a file$"):
         run_report(write_notebook(tmp_path), tmp_path / "file", {})
@@ -295,3 +295,11 @@ def test_the_time_of_a_run_must_be_a_number(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
     with pytest.raises(AuditError, match=r"^SOURCE_DATE_EPOCH: expected seconds since 1970, found 'yesterday'$"):
         run_report(write_notebook(tmp_path), Path(tmp_path / "out"), {})
+
+
+def test_a_format_that_a_notebook_cannot_give_is_refused_and_those_that_it_can_are_named(tmp_path):
+    with pytest.raises(AuditError) as caught:
+        run_report(write_notebook(tmp_path), tmp_path / "out", {}, formats=["html", "sarif"])
+    said = "example: format 'sarif' is made of single images, and this notebook hands none over (it does not call write_audits)"
+    assert str(caught.value).startswith(said)
+    assert not (tmp_path / "out").exists()

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from audit_lib import stated, store
 from audit_lib.audit import Audit, audit
 from audit_lib.compliance import Policy
+from audit_lib.exports.formats import FORMATS as _REPORT_FORMATS
 from audit_lib.exports.show import show
 from audit_lib.exports.tables import csv_of, json_of, parquet_of
 from audit_lib.scan import Limits
@@ -34,6 +35,9 @@ REFERENCES = (
 )
 
 
+REPORT_FORMATS = "\b\nFormats of a report:\n" + "".join(
+    f"  {one.name:17} {one.purpose}\n" for one in _REPORT_FORMATS.values()
+)
 WRITERS: Mapping[str, Callable[[pd.DataFrame], bytes]] = {"csv": csv_of, "json": json_of, "parquet": parquet_of}
 
 

@@ -14,24 +14,32 @@ from audit_lib.exports.assessment import Assessment, locations, waiver_text
 
 # XML 1.0 has no place for these, not even as entities.
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NUMBERS = ("tests", "failures", "errors", "skipped")
 _UNDECIDED = {"manual": "for a person to look at", "not_assessable": "not assessable"}
 
 
-def junit_xml(made: Assessment) -> str:
-    """Return findings as JUnit XML: one suite, one case a check.
+def junit_xml(*made: Assessment) -> str:
+    """Return the findings of one or several images as JUnit XML: one suite an image, one case a check.
 
     A check that fails is a failure, of the type of its severity; one that is waived, that a person must look at or that cannot be
     told is skipped, with the reason. So a suite without failures may have skipped cases: those did not pass.
     """
+    numbers = [_numbers(one) for one in made]
+    sums = {name: str(sum(int(each[name]) for each in numbers)) for name in _NUMBERS}
+    suites = ET.Element("testsuites", {"name": "image-audit check", **sums})
+    for one, counted in zip(made, numbers, strict=True):
+        _suite(suites, one, counted)
+    ET.indent(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
+
+
+def _numbers(made: Assessment) -> dict[str, str]:
     counts = made.counts
     skipped = counts["waived"] + counts["manual"] + counts["not_assessable"]
-    numbers = {
-        "tests": str(len(made.rows)),
-        "failures": str(counts["fail"]),
-        "errors": "0",
-        "skipped": str(skipped),
-    }
-    suites = ET.Element("testsuites", {"name": "image-audit check", **numbers})
+    return dict(zip(_NUMBERS, map(str, (len(made.rows), counts["fail"], 0, skipped)), strict=True))
+
+
+def _suite(suites: ET.Element, made: Assessment, numbers: Mapping[str, str]) -> None:
     named = {"name": _text(made.image), "timestamp": made.made_utc.removesuffix("Z"), "time": "0", **numbers}
     suite = ET.SubElement(suites, "testsuite", named)
     properties = ET.SubElement(suite, "properties")
@@ -44,8 +52,6 @@ def junit_xml(made: Assessment) -> str:
         ET.SubElement(properties, "property", {"name": name, "value": _text(value)})
     for row in made.rows:
         _case(suite, row)
-    ET.indent(suites)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
 def _case(suite: ET.Element, row: Mapping[str, Any]) -> None:

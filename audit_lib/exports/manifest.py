@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit_lib.errors import AuditError
@@ -68,14 +68,16 @@ def replace_files(folder: Path, new: Path) -> None:
     """
     names = files_in(new)
     check_free(folder, frozenset(names))
-    for name in sorted(own_files(folder), key=lambda name: name != "report.html"):
+    old = own_files(folder)
+    for name in sorted(old, key=lambda name: name != "report.html"):
         (folder / name).unlink(missing_ok=True)
     for name in sorted(names, key=lambda name: name == "report.html"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(new / name, folder / name)  # a mounted folder is another file system
-    for name in ("tables", "figures"):
-        if (folder / name).is_dir() and not any((folder / name).iterdir()):
-            (folder / name).rmdir()
+    left = {parent for name in old for parent in PurePosixPath(name).parents if parent.parts}
+    for parent in sorted(left, key=lambda one: len(one.parts), reverse=True):
+        if (folder / parent).is_dir() and not any((folder / parent).iterdir()):
+            (folder / parent).rmdir()
 
 
 def _is_inside(folder: Path, name: str) -> bool:

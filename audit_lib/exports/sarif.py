@@ -21,16 +21,25 @@ _ROOT = "IMAGE_ROOT"
 _SHOWN = 20
 
 
-def sarif_json(made: Assessment) -> str:
-    """Return findings as a SARIF 2.1.0 log in JSON, valid against its schema.
+def sarif_json(*made: Assessment) -> str:
+    """Return the findings of one or several images as a SARIF 2.1.0 log in JSON, valid against its schema; one run an image.
 
     Results are the checks that fail and those that are waived; the latter are suppressed, with who and why. Code hosts show every
     result as an alert, whatever its kind, so checks that pass are rules without a result, and those that a person must look at or
     that cannot be told are notifications of the invocation: they are in the file, and no alert.
     """
+    log = {
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [_run(one) for one in made],
+    }
+    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+
+
+def _run(made: Assessment) -> dict[str, Any]:
     rules = [_rule(row) for row in made.rows]
     places = {row["check_id"]: place for place, row in enumerate(made.rows)}
-    run = {
+    return {
         "tool": {"driver": {"name": TOOL, "version": provenance.version(), "rules": rules}},
         "automationDetails": {"id": f"{TOOL}/{made.image}/"},
         "invocations": [_invocation(made, places)],
@@ -44,12 +53,6 @@ def sarif_json(made: Assessment) -> str:
             "statusCounts": made.counts,
         },
     }
-    log = {
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [run],
-    }
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
 
 
 def _rule(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from audit_lib.errors import TableError
 
 
 def write_tables(folder: str | Path, /, **tables: pd.DataFrame) -> None:
-    """Write each table as `<folder>/tables/<name>.csv`; with an empty folder name, write nothing.
+    """Write each table as `<folder>/tables/<name>.csv` and `.parquet`; with an empty folder name, write nothing.
 
-    UTF-8, one header line, lines end in a line feed. Text is quoted and a missing value is an empty
+    Parquet keeps the types. CSV: UTF-8, one header line, lines end in a line feed. Text is quoted and a missing value is an empty
     field without quotes, so that "not stated" and an empty text stay two things. Booleans are true
     and false, numbers have no thousands separator, the index is left out. Raises `TableError` for a
     table that has no plain columns or holds values of mixed types.
@@ -31,6 +31,7 @@ def write_tables(folder: str | Path, /, **tables: pd.DataFrame) -> None:
         content = csv_of(table, name)
         target.mkdir(parents=True, exist_ok=True)
         (target / f"{name}.csv").write_bytes(content)
+        (target / f"{name}.parquet").write_bytes(parquet_of(table))
 
 
 def csv_of(table: pd.DataFrame, name: str = "table") -> bytes:

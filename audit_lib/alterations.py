@@ -11,7 +11,6 @@ from audit_lib.inventory import Inventory, Place, key_of
 from audit_lib.ownership import Ownership
 
 # What the databases that are read state digests in; all of them are made at once, since which is needed is known at the end only.
-ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
 # A digest of which a database keeps the beginning alone: made whole, then cut to as many hexadecimal digits.
 _CUT = {"sha256-160": ("sha256", 40)}
 

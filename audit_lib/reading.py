@@ -12,7 +12,7 @@ from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.evidence import EXTRACTORS
 from audit_lib.formats import FORMATS
 from audit_lib.sboms import places
-from audit_lib.scan import LayerScan, Limits, scan_layer
+from audit_lib.scan import LayerScan, Limits, Progress, scan_layer
 from audit_lib.sources import open_image
 from audit_lib.sources.base import Blob, Facts, Image, LayerRef
 from audit_lib.store import Store, recipe_of
@@ -21,8 +21,6 @@ from audit_lib.store import Store, recipe_of
 CONCURRENT = 3
 # Files that are read beside those that the formats ask for.
 _KEEP = (*distribution.GLOBS, *places.GLOBS)
-
-Progress = Callable[[str, int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,21 @@ def read_layers(  # noqa: PLR0913 - what is asked of an image
     digests: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Layers:
-    """Return what the layers of an image hold, each digest checked.
+    """Return what the layers of the image that `reference` names hold, each digest checked. See `read_opened`."""
+    with open_image(reference, platform=platform) as image:
+        return read_opened(image, reference, limits=limits, store=store, digests=digests, progress=progress)
+
+
+def read_opened(  # noqa: PLR0913 - what is asked of an image
+    image: Image,
+    reference: str,
+    *,
+    limits: Limits | None = None,
+    store: Store | None = None,
+    digests: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Layers:
+    """Return what the layers of an opened image hold, each digest checked.
 
     `store` is asked for each layer by its diff id, and told what was read. `digests`: algorithms by which every file is hashed.
     `progress` is called with (layer, stored bytes just read), from one thread at a time. Raises `AuditError` as `audit` does.
@@ -55,18 +67,17 @@ def read_layers(  # noqa: PLR0913 - what is asked of an image
     limits = limits or Limits()
     known = Known(store, limits, digests)
     scans: dict[str, LayerScan] = {}
-    with open_image(reference, platform=platform) as source, known:
-        source.early_facts(known.document)
-        for scan in _scanned(source, known, limits, digests, progress):
+    with known:
+        image.early_facts(known.document)
+        for scan in _scanned(image, known, limits, digests, progress):
             scans[scan.name] = scan
             known.add(scan)
-        facts = source.facts()
+        facts = image.facts()
         known.keep_document(facts)
-        kind = source.source
     return Layers(
         facts=facts,
         scans=tuple(_in_order(facts, scans, known, reference)),
-        source=kind,
+        source=image.source,
         remembered=frozenset(known.loaded),
     )
 

@@ -26,6 +26,10 @@ from audit_lib.sieve import Sieve
 from audit_lib.sources.base import Blob, Stream
 from audit_lib.tar import Member, Window, clean, members
 
+# Those by which package databases state what their files hold.
+ALGORITHMS = ("md5", "sha1", "sha256", "sha512")
+# Called with (layer, stored bytes just read).
+Progress = Callable[[str, int], object]
 CAPABILITY = "SCHILY.xattr.security.capability"
 _CHUNK = 1024 * 1024
 _QUEUED = 4

@@ -14,7 +14,8 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -32,7 +33,9 @@ ENVIRONMENT = "AUDIT_STORE"
 NONE = "none"
 # What a scan finds in a layer depends on the code in these, and on nothing else here.
 _SCANNING = ("scan.py", "shell.py", "sieve.py", "tar.py", "formats/*.py", "evidence/*.py")
-_LAYERS, _DOCUMENTS = "layers", "documents"
+_LAYERS, _DOCUMENTS, _TABLES = "layers", "documents", "tables"
+# Kinds of entries, and the folders that they lie in.
+_FOLDERS = {"layer": _LAYERS, "document": _DOCUMENTS, "tables": _TABLES}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _EVIDENCE = pa.list_(pa.struct([("format", pa.string()), ("content", pa.binary()), ("problem", pa.string())]))
 _DIGESTS = pa.list_(pa.struct([("algorithm", pa.string()), ("digest", pa.string())]))
@@ -42,9 +45,10 @@ _METADATA, _CHECK = b"audit_lib", b"audit_lib_sha256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An entry of a store: `kind` is `layer` or `document` (a config), `digest` a layer's diff id or a config's digest.
+    """An entry of a store: `kind` is `layer`, `document` (a config) or `tables` (those of an image).
 
-    `stored_bytes` is what it takes; `used_utc` when it was last written, or read where the store is a local folder.
+    `digest` is a layer's diff id, a config's digest, or that of all that tables depend on. `stored_bytes` is what it takes;
+    `used_utc` when it was last written, or read where the store is a local folder.
     """
 
     kind: str
@@ -142,10 +146,24 @@ class Store:
         if not is_kept:
             self._write(path, data)
 
+    def tables(self, key: str) -> bytes | None:
+        """Return the finished tables of an image as they were kept under this key, None where there are none (see `finished`)."""
+        return self._read(self._path(_TABLES, key, ".tables"), f"the tables {key}")
+
+    def use(self, diff_ids: Iterable[str]) -> None:
+        """Count layers as used now, as `load` does: what was made of them was read."""
+        for diff_id in diff_ids if self._is_local else ():
+            with suppress(OSError):
+                os.utime(self._path(_LAYERS, diff_id, ".parquet"))
+
+    def keep_tables(self, key: str, data: bytes) -> None:
+        """Keep the finished tables of an image."""
+        self._write(self._path(_TABLES, key, ".tables"), data)
+
     def entries(self) -> list[Stored]:
         """Return all entries, longest unused first."""
         found = []
-        for kind, folder in (("layer", _LAYERS), ("document", _DOCUMENTS)):
+        for kind, folder in _FOLDERS.items():
             for path, stated in self._files(folder):
                 digest = f"sha256:{Path(path).stem}"
                 if _DIGEST.fullmatch(digest):
@@ -175,7 +193,7 @@ class Store:
                 total -= entry.stored_bytes
                 gone.append(entry)
         yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
-        for folder in (_LAYERS, _DOCUMENTS):
+        for folder in _FOLDERS.values():
             for path, stated in self._files(folder):
                 if path.endswith(".tmp") and _moment(stated) < yesterday:
                     self._fs.rm_file(path)

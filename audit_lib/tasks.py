@@ -16,13 +16,12 @@ from pathlib import Path
 import pandas as pd
 
 from audit_lib import stated
-from audit_lib.alterations import ALGORITHMS
 from audit_lib.audit import TABLES, Audit, audit
 from audit_lib.compliance import Policy
 from audit_lib.dataset import Dataset, part_of
 from audit_lib.errors import AuditError, LimitError, SourceError
 from audit_lib.reading import read_layer, read_outline
-from audit_lib.scan import Limits
+from audit_lib.scan import ALGORITHMS, Limits
 from audit_lib.store import Store
 from audit_lib.tables import FleetImage, Image, Row, make_table
 from audit_lib.wanted import Wanted

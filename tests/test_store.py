@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from audit_lib import Limits, audit
 from audit_lib import store as store_module
 from audit_lib.__main__ import cli
+from audit_lib.audit import TABLES as AUDIT_TABLES
 from audit_lib.errors import AuditError, ImageFormatError, LimitError
 from audit_lib.reading import read_layers
 from audit_lib.store import Store
@@ -51,6 +53,16 @@ def entry_of(place: Path, layer) -> Path:
     return place / "layers" / name[:2] / f"{name}.parquet"
 
 
+def forget_tables(place: Path) -> None:
+    """Have the next audit ask for the layers: finished tables would do without."""
+    shutil.rmtree(place / "tables")
+
+
+def tables_in(place: Path) -> Path:
+    (path,) = place.rglob("*.tables")
+    return path
+
+
 @pytest.fixture
 def image(tmp_path: Path) -> str:
     oci_dir(tmp_path / "image", layers=[BASE, TOP], compression="gzip")
@@ -65,6 +77,7 @@ def place(tmp_path: Path) -> Path:
 def test_what_is_remembered_gives_the_same_tables_as_what_is_read(image, place):
     read = audit(image, store="none")
     assert_same(read, audit(image, store=place))
+    forget_tables(place)
     assert_same(read, audit(image, store=place))
     assert read_layers(image, store=Store(place)).remembered == {digest(layer_tar(BASE)), digest(layer_tar(TOP))}
 
@@ -128,6 +141,7 @@ def test_a_damaged_entry_is_noticed_said_and_made_anew(image, place, damage):
     path = entry_of(place, BASE)
     whole = path.read_bytes()
     path.write_bytes(damage(whole))
+    forget_tables(place)
     store = Store(place)
     assert_same(read, audit(image, store=store))
     (message,) = store.messages
@@ -141,12 +155,14 @@ def test_every_flipped_byte_of_an_entry_is_noticed_or_harmless(image, place):
     whole = path.read_bytes()
     for at in range(0, len(whole), max(1, len(whole) // 60)):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        forget_tables(place)
         assert_same(read, audit(image, store=place))
 
 
 def test_an_entry_of_another_layer_is_not_believed(image, place):
     read = audit(image, store=place)
     entry_of(place, BASE).write_bytes(entry_of(place, TOP).read_bytes())
+    forget_tables(place)
     store = Store(place)
     assert_same(read, audit(image, store=store))
     assert "is that of sha256:" in store.messages[0]
@@ -167,6 +183,7 @@ def test_an_entry_of_another_version_is_made_anew(image, place, monkeypatch):
     monkeypatch.setattr("audit_lib.store._code", lambda: "an older library")
     audit(image, store=place)
     monkeypatch.undo()
+    forget_tables(place)
     store = Store(place)
     audit(image, store=store)
     assert store.messages == ["store: what another version read, or with other limits, is read anew"]
@@ -218,7 +235,7 @@ def test_a_place_without_a_driver_is_a_clear_error():
 def test_a_store_may_be_any_place_that_fsspec_knows(image):
     filesystem = fsspec.filesystem("memory")
     read = audit(image, store="memory://audit/layers")
-    assert len(filesystem.find("/audit/layers")) == 3
+    assert len(filesystem.find("/audit/layers")) == 4  # two layers, a config, the tables
     assert_same(read, audit(image, store="memory://audit/layers"))
     assert read_layers(image, store=Store("memory://audit/layers")).remembered != frozenset()
 
@@ -239,6 +256,7 @@ def test_processes_that_write_the_same_layers_at_once_leave_whole_entries(image,
 
 def test_pruning_takes_the_longest_unused_first(image, place):
     audit(image, store=place)
+    forget_tables(place)
     for age, path in ((40, entry_of(place, BASE)), (2, entry_of(place, TOP))):
         moment = 1_700_000_000 - age * 86_400
         os.utime(path, (moment, moment))
@@ -254,9 +272,67 @@ def test_the_command_shows_and_prunes_the_store(image, place):
     runner = CliRunner()
     assert runner.invoke(cli, ["-q", "inspect", image, "--store", str(place)]).exit_code == 0
     shown = runner.invoke(cli, ["store", "--store", str(place)])
-    assert "layers          2\n" in shown.stdout
+    assert "layers          2\nconfigs         1\ntables          1\n" in shown.stdout
     pruned = runner.invoke(cli, ["store", "--store", str(place), "--keep", "0"])
-    assert pruned.stderr.startswith("Deleted 3 entries, ")
+    assert pruned.stderr.startswith("Deleted 4 entries, ")
     assert "layers          0\n" in pruned.stdout
     wrong = runner.invoke(cli, ["store", "--store", str(place), "--keep", "many"])
     assert wrong.exit_code == 2
+
+
+def test_finished_tables_are_all_of_an_audit_and_need_no_layer(image, place):
+    read = audit(image, store="none")
+    audit(image, store=place)
+    for path in (place / "layers").rglob("*.parquet"):
+        path.unlink()
+    again = audit(image, store=place)
+    assert list((place / "layers").rglob("*.parquet")) == []
+    for name in AUDIT_TABLES:
+        pd.testing.assert_frame_equal(getattr(read, name), getattr(again, name))
+    assert (read.config, read.notes, read.unknown, read.gaps) == (again.config, again.notes, again.unknown, again.gaps)
+
+
+@pytest.mark.parametrize("at", [0, 10, 63, 64, 200, -1])
+def test_finished_tables_that_are_damaged_are_noticed_said_and_made_anew(image, place, at):
+    read = audit(image, store=place)
+    whole = tables_in(place).read_bytes()
+    changed = bytearray(whole)
+    changed[at] ^= 1
+    tables_in(place).write_bytes(changed)
+    store = Store(place)
+    assert_same(read, audit(image, store=store))
+    (message,) = store.messages
+    assert message.startswith("store: the tables sha256:")
+    assert message.endswith("they are made anew")
+    assert tables_in(place).read_bytes() == whole
+
+
+@pytest.mark.parametrize("damage", [lambda _: b"", lambda data: data[:50], lambda data: data[: len(data) // 2]])
+def test_finished_tables_that_are_cut_are_noticed(image, place, damage):
+    read = audit(image, store=place)
+    tables_in(place).write_bytes(damage(tables_in(place).read_bytes()))
+    store = Store(place)
+    assert_same(read, audit(image, store=store))
+    assert len(store.messages) == 1
+
+
+def test_tables_are_finished_for_one_label_these_limits_and_this_library(image, place, tmp_path, monkeypatch):
+    audit(image, store=place)
+    (tmp_path / "other").symlink_to(tmp_path / "image")
+    assert (
+        audit(f"oci-dir:{tmp_path / 'other'}", store=place).packages["image"].unique()
+        == f"oci-dir:{tmp_path / 'other'}"
+    )
+    assert audit(image, store=place, limits=Limits(kept_file_bytes=10)).is_damaged
+    assert not audit(image, store=place).is_damaged
+    assert len(list(place.rglob("*.tables"))) == 3
+    monkeypatch.setattr("audit_lib.finished._code", lambda: ["an older library"])
+    audit(image, store=place)
+    assert len(list(place.rglob("*.tables"))) == 4
+
+
+def test_layers_behind_finished_tables_count_as_used(image, place):
+    audit(image, store=place)
+    os.utime(entry_of(place, BASE), (1_700_000_000, 1_700_000_000))
+    audit(image, store=place)
+    assert Store(place).entries()[0].used_utc > "2026"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from typing import Any
 
 import click
@@ -30,7 +31,8 @@ class _Size(click.ParamType[int]):
     short_help="Show, or make smaller, what is kept of layers already read.",
     help="""Show, or make smaller, what is kept of layers already read.
 
-A layer that was read once is remembered by its diff id, so that the next image on the same base costs only its own layers. The
+A layer that was read once is remembered by its diff id, so that the next image on the same base costs only its own layers; the
+finished tables of an image are remembered too, until the image, the library or what is asked of it is another. The
 place is the user's cache folder, or where --store or AUDIT_STORE points: a folder, or an fsspec URL such as s3://bucket/audit
 (install the driver, here s3fs). "none" keeps nothing.
 
@@ -58,10 +60,10 @@ def command(quiet: bool, unused_for: int | None, keep: int | None) -> None:
             freed = format_bytes(sum(entry.stored_bytes for entry in gone))
             click.echo(f"Deleted {format_count(len(gone))} entries, {freed}.", err=True)
     entries = store.entries()
-    layers = [entry for entry in entries if entry.kind == "layer"]
+    counts = Counter(entry.kind for entry in entries)
     click.echo(f"{'place':<16}{store.place}")
-    click.echo(f"{'layers':<16}{format_count(len(layers))}")
-    click.echo(f"{'configs':<16}{format_count(len(entries) - len(layers))}")
+    for title, kind in (("layers", "layer"), ("configs", "document"), ("tables", "tables")):
+        click.echo(f"{title:<16}{format_count(counts[kind])}")
     click.echo(f"{'bytes':<16}{format_bytes(sum(entry.stored_bytes for entry in entries))}")
     if entries:
         click.echo(f"{'longest unused':<16}{entries[0].used_utc}")

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from audit_lib import errors
 from audit_lib.errors import AuditError
+from audit_lib.exports.pictures import DOTS_PER_INCH
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -64,6 +65,8 @@ class _Kernel(AsyncKernelManager):
         # What the kernel has to say of itself (that it talks over TCP, on this machine) is for nobody who waits for a
         # report.
         spec.argv = [*spec.argv, "--IPKernelApp.log_level=ERROR"]
+        # Charts go to paper too.
+        spec.argv += [f"--InlineBackend.print_figure_kwargs={{'dpi': {DOTS_PER_INCH}, 'bbox_inches': 'tight'}}"]
         spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
         if _PACKAGE.parent.name not in {"site-packages", "dist-packages"}:
             paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]

@@ -18,7 +18,8 @@ from audit_lib.clock import now_utc
 from audit_lib.errors import AuditError, TableError
 from audit_lib.execution import ExecutionError, execute_notebook
 from audit_lib.exports import provenance
-from audit_lib.exports.audits import read_audits
+from audit_lib.exports.annexes import read_annexes, title_facts
+from audit_lib.exports.audits import WrittenAudit, read_audits
 from audit_lib.exports.formats import Made, chosen_formats, drop_unasked
 from audit_lib.exports.html import Page
 from audit_lib.exports.manifest import MANIFEST, SUMS, check_free, files_in, replace_files, write_manifest
@@ -72,7 +73,8 @@ def run_report(
     `formats`: names of `exports.formats.FORMATS`. `progress`: a bar on standard error; None shows it on a terminal only.
 
     An earlier report in the folder is replaced once the new one is ready; files that no earlier run wrote are
-    left alone. Same input, same bytes, but for the times in `manifest.json`; SOURCE_DATE_EPOCH sets these.
+    left alone. Same input, same bytes, but for the time of the run in `manifest.json` and on the title page; SOURCE_DATE_EPOCH
+    sets it.
 
     Raises `UnknownParameterError` or `AuditError` before anything is written where the notebook, a parameter, a
     format or the folder does not fit; and `AuditError` with the reason where a cell fails: then the folder holds
@@ -96,13 +98,9 @@ def run_report(
             replace_files(target, folder)
             raise AuditError(str(error)) from error
         found = _Found.read(folder)
-        made = Made(
-            folder=folder,
-            notebook=executed,
-            source=run.source,
-            page=Page(images=found.images, gaps=found.gaps, is_damaged=found.is_damaged, notebook=run.source.stem),
-            audits=read_audits(folder),
-        )
+        audits = read_audits(folder)
+        page = _page(run, folder, found, audits)
+        made = Made(folder=folder, notebook=executed, source=run.source, page=page, audits=audits)
         for one in chosen:
             one.write(made)
         drop_unasked(folder, chosen)
@@ -185,6 +183,18 @@ class _Found:
             if row["source"] == "sbom"
         ]
         return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged or unread))
+
+
+def _page(run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAudit]) -> Page:
+    return Page(
+        images=found.images,
+        gaps=found.gaps,
+        is_damaged=found.is_damaged,
+        notebook=run.source.stem,
+        facts=title_facts(folder, audits),
+        annexes=read_annexes(folder, audits),
+        made=_facts(run, folder),
+    )
 
 
 def _read_notebook(path: Path) -> NotebookNode:

@@ -206,7 +206,10 @@ SEAMS = {
     "exports.cyclonedx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
     "exports.spdx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
     "exports.*": Seam(("clock", "errors", "tables", "units", "exports", "exports.*"), _ANY),
-    "execution": Seam(("errors", "parameters"), ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill")),
+    "execution": Seam(
+        ("errors", "exports.pictures", "parameters"),
+        ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill"),
+    ),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
     "reports": Seam(("clock", "errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
     "samples": Seam(),
@@ -264,7 +267,12 @@ CONDA_NAMES = {
     "jupyter-client": "jupyter_client",
     "matplotlib": "matplotlib-base",
 }
-IMPORT_NAMES = {"cyclonedx": "cyclonedx-python-lib", "packageurl": "packageurl-python", "yaml": "pyyaml"}
+IMPORT_NAMES = {
+    "PIL": "pillow",
+    "cyclonedx": "cyclonedx-python-lib",
+    "packageurl": "packageurl-python",
+    "yaml": "pyyaml",
+}
 
 
 def modules() -> dict[str, Path]:

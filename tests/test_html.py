@@ -69,9 +69,10 @@ def test_headings_become_the_table_of_contents_with_anchors_of_their_own():
         ("layers", "Layers"),
         ("bytes-files", "Bytes &amp; files"),
         ("what-was-read-2", "What was read?"),
+        ("how-made", '<span class="letter"></span> <span>How this report was made</span>'),
     ]
     ids = [attributes["id"] for _, attributes in Elements(page).found if "id" in attributes]
-    assert sorted(ids) == ["bytes-files", "layers", "report", "what-was-read", "what-was-read-2"]
+    assert sorted(ids) == ["bytes-files", "how-made", "layers", "report", "what-was-read", "what-was-read-2"]
 
 
 def test_code_is_folded_once_at_the_end_of_its_section():

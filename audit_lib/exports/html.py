@@ -4,216 +4,89 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from mistune import BlockParser, InlineParser
-from mistune.plugins import import_plugin
-from nbconvert.filters import Highlight2HTML, strip_ansi
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 from audit_lib.exports import provenance
+from audit_lib.exports.annexes import Annex
+from audit_lib.exports.content import Content, scrolling, table_kind
 
 _TEMPLATES = Path(__file__).with_name("templates")
-_PLUGINS = ("table", "strikethrough", "def_list")
-_PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
-_SECTION_LEVEL = 2
-_HEADING = re.compile("\0(\\d)\0(.*?)\0", re.DOTALL)
-_CAPTION = re.compile(r"<caption>([^<>]*)</caption>")
-_SUBHEADING = Markup(
-    '<h{level} id="{anchor}">{text} <a class="anchor" href="#{anchor}" aria-label="Link to this part">#</a></h{level}>'
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a page says beside its notebook.
+    """What a report says beside its notebook.
 
     `images`: rows of the Image table as text, missing = not stated. `gaps`: what is not known, a sentence each.
-    `is_damaged`: whether one of these is a damaged database. `notebook`: the notebook's name.
+    `is_damaged`: whether one of these is a damaged database. `notebook`: the notebook's name. `facts`: what the title page
+    says beside that, such as the policy, a name and a text each. `annexes`: tables that stand whole at the end. `made`: the manifest's
+    facts of how the report was made (tool, parameters, libraries, time); what it lacks is left out.
     """
 
     images: Sequence[Mapping[str, str | None]] = ()
     gaps: Sequence[str] = ()
     is_damaged: bool = False
     notebook: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    annexes: Sequence[Annex] = ()
+    made: Mapping[str, Any] = field(default_factory=dict)
 
 
 def render_html(notebook: NotebookNode, page: Page, *, folder: Path) -> str:
     """Return an executed notebook as one HTML page; pictures named in its text are looked for in `folder`.
 
-    The first heading becomes the title, each second-level heading a section and an entry of the table of contents.
-    Code is folded away at the end of its section. HTML inside Markdown is shown as text, not obeyed, since it may
-    come from an image; scripts in outputs do not run and nothing is loaded from any address, as the page's
-    content security policy forbids both.
+    The first heading becomes the title, each second-level heading a section and an entry of the table of contents; what a cell
+    tagged `title-page` shows stands in the title block too. Code is folded away at the end of its section. HTML inside
+    Markdown is shown as text, not obeyed, since it may come from an image; scripts in outputs do not run and nothing is loaded
+    from any address, as the page's content security policy forbids both.
     """
-    content = _Content(folder)
-    for cell in notebook.cells:
-        content.add(cell, _language(notebook))
-    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
-    script = (_TEMPLATES / "report.js").read_text(encoding="utf-8")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("report.html.j2").render(
-        title=content.title or page.notebook or "Report",
-        lead=content.sections[0],
-        sections=content.sections[1:],
-        page=page,
-        version=provenance.version(),
-        style=Markup(style),  # noqa: S704 - our own file
+    script = '"use strict";\n' + template_text("sort.js") + template_text("report.js")
+    return render(
+        "report.html.j2",
+        Content(notebook, folder),
+        page,
+        style=Markup(template_text("report.css")),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-@dataclass(slots=True)
-class _Section:
-    """What stands under one second-level heading; the first section is what stands before any."""
-
-    anchor: str = ""
-    heading: str = ""
-    parts: list[tuple[str, Markup]] = field(default_factory=list)
-    code: list[Markup] = field(default_factory=list)
-    entries: list[tuple[str, Markup]] = field(default_factory=list)
-
-
-class _Content:
-    """A notebook's cells, sorted into a title and sections."""
-
-    def __init__(self, folder: Path) -> None:
-        self.title = ""
-        self.sections = [_Section()]
-        self._folder = folder
-        self._anchors: set[str] = set()
-        self._heading = ""
-
-    def add(self, cell: NotebookNode, language: str) -> None:
-        if cell.cell_type == "markdown":
-            self._add_markdown(cell.source, cell.get("attachments", {}))
-        elif cell.cell_type == "code":
-            if cell.source.strip():
-                self.sections[-1].code.append(_highlighted(cell.source, language))
-            for output in cell.outputs:
-                self._add_output(output)
-
-    def _add_markdown(self, source: str, attachments: Mapping[str, Any]) -> None:
-        pieces = _HEADING.split(_as_html(source, _Renderer(self._folder, attachments)))
-        self._add_part("text", pieces[0])
-        for level, text, following in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
-            self._add_heading(int(level), Markup(text))  # noqa: S704 - escaped by the renderer
-            self._add_part("text", following)
-
-    def _add_heading(self, level: int, text: Markup) -> None:
-        self._heading = text.striptags()
-        if level == 1 and not self.title:
-            self.title = self._heading
-            return
-        anchor = self._anchor(self._heading)
-        if level <= _SECTION_LEVEL:
-            self.sections.append(_Section(anchor, heading=text))
-            return
-        self.sections[-1].parts.append(("text", _SUBHEADING.format(level=level, anchor=anchor, text=text)))
-        self.sections[-1].entries.append((anchor, text))
-
-    def _add_output(self, output: NotebookNode) -> None:
-        if output.output_type == "stream":
-            self._add_part(f"stream {output.name}", f"<pre>{_plain(output.text)}</pre>")
-            return
-        if output.output_type == "error":
-            lines = _plain("\n".join(output.traceback))
-            self._add_part("stream stderr", f"<pre>{lines}</pre>")
-            return
-        data = output.data
-        picture = next((kind for kind in _PICTURES if kind in data), None)
-        if "text/html" in data:
-            self._add_html(data["text/html"])
-        elif "text/markdown" in data:
-            self._add_part("text", _HEADING.sub(r"\2", _as_html(data["text/markdown"], _Renderer(self._folder, {}))))
-        elif picture is not None:
-            self._add_part("chart", self._picture(picture, data[picture], output.metadata.get(picture, {})))
-        elif "text/plain" in data:
-            self._add_part("stream", f"<pre>{_plain(data['text/plain'])}</pre>")
-
-    def _add_html(self, text: str) -> None:
-        if "<table" not in text:
-            self._add_part("output", text)
-            return
-        caption = _CAPTION.search(text)
-        label = caption[1] if caption else html.escape(self._heading)
-        # What scrolls must be reachable by keyboard, and hence have a name.
-        self._add_part(
-            "table", f'<div class="scroll" role="region" aria-label="Table: {label}" tabindex="0">{text}</div>'
-        )
-
-    def _add_part(self, kind: str, text: str) -> None:
-        if text.strip():
-            self.sections[-1].parts.append((kind, Markup(text)))  # noqa: S704 - escaped where it was made
-
-    def _picture(self, kind: str, data: str, size: Mapping[str, Any]) -> str:
-        encoded = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else "".join(data.split())
-        lengths = "".join(f' {name}="{int(size[name])}"' for name in ("width", "height") if name in size)
-        alt = html.escape(f"Chart: {self._heading}") if self._heading else "Chart"
-        return f'<figure><img alt="{alt}"{lengths} src="data:{kind};base64,{encoded}"></figure>'
-
-    def _anchor(self, heading: str) -> str:
-        base = re.sub(r"\W+", "-", heading.lower()).strip("-") or "part"
-        anchor = next(name for name in _numbered(base) if name not in self._anchors)
-        self._anchors.add(anchor)
-        return anchor
+def render(template: str, content: Content, page: Page, **values: object) -> str:
+    """Return a template of the report filled with a notebook's content and with what the page says beside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(template).render(
+        title=content.title or page.notebook or "Report",
+        title_page=content.title_page,
+        lead=content.sections[0],
+        sections=content.sections[1:],
+        annexes=[_annex(number, annex) for number, annex in enumerate(page.annexes)],
+        page=page,
+        version=provenance.version(),
+        **values,
+    )
 
 
-class _Renderer(IPythonRenderer):
-    """Markdown → HTML: headings set apart, HTML shown as text, pictures inside the page or not at all."""
-
-    def __init__(self, folder: Path, attachments: Mapping[str, Any]) -> None:
-        super().__init__(
-            escape=True,
-            allow_harmful_protocols=False,
-            embed_images=True,
-            path=str(folder),
-            attachments=dict(attachments),
-        )
-
-    def heading(self, text: str, level: int, **_attributes: Any) -> str:
-        return f"\0{level}\0{text}\0"
-
-    def image(self, text: str, url: str, title: str | None = None) -> str:
-        source = self._embed_image_or_attachment(url)
-        return super().image(text, url, title) if source.startswith("data:image/") else f"[picture: {text}]"
-
-    def table(self, text: str) -> str:
-        return f'<div class="scroll" role="region" aria-label="Table" tabindex="0"><table>\n{text}</table></div>\n'
+def template_text(name: str) -> str:
+    """Return a file of the report's templates: a style or a script."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _as_html(source: str, renderer: _Renderer) -> str:
-    plugins = [import_plugin(name) for name in _PLUGINS]
-    # Math is left out: a `$` in a report is one of a shell.
-    markdown = MarkdownWithMath(renderer, block=BlockParser(), inline=InlineParser(), plugins=plugins)
-    return markdown.render(source.replace("\0", ""))
-
-
-def _highlighted(source: str, language: str) -> Markup:
-    highlight = Highlight2HTML(pygments_lexer=language)  # type: ignore[no-untyped-call]
-    return Markup(highlight(source))  # noqa: S704 - escaped by Pygments
-
-
-def _plain(text: str) -> str:
-    return html.escape(strip_ansi(text))  # type: ignore[no-untyped-call]
-
-
-def _language(notebook: NotebookNode) -> str:
-    return str(notebook.metadata.get("language_info", {}).get("pygments_lexer", "ipython3"))
-
-
-def _numbered(base: str) -> Iterator[str]:
-    yield base
-    yield from (f"{base}-{number}" for number in itertools.count(2))
+def _annex(number: int, annex: Annex) -> Mapping[str, object]:
+    letter = chr(ord("A") + number)
+    return {
+        "letter": letter,
+        "anchor": f"annex-{letter.lower()}",
+        "title": annex.title,
+        "text": annex.text,
+        "kind": table_kind(annex.table.html),
+        "table": Markup(scrolling(annex.table.html, annex.title)),  # noqa: S704 - escaped by `show`; the title is ours
+    }

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
 from copy import deepcopy
+from fractions import Fraction
 
 from nbformat import NotebookNode
 from papermill.translators import papermill_translators
 
+from audit_lib.exports.pictures import DOTS_PER_INCH, png_size, with_palette
+
+_PNG = "image/png"
 _INJECTED = "injected-parameters"
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+
+
+# On a screen a chart is as large as in the notebook, where an inch has 100 dots.
+_SHOWN = Fraction(100, DOTS_PER_INCH)
 
 
 def prepare_notebook(notebook: NotebookNode) -> NotebookNode:
@@ -27,7 +37,8 @@ def tidy_notebook(notebook: NotebookNode, parameters: Mapping[str, object]) -> N
     """Return a copy of an executed notebook that is the same for the same input.
 
     Papermill's and the kernel's times, durations and paths are taken out, cells are numbered in place of
-    random ids, and the cell that Papermill injected states `parameters` (as the caller gave them).
+    random ids, and the cell that Papermill injected states `parameters` (as the caller gave them). Charts, which
+    are drawn for paper, are stored with a palette and the size that they have on a screen.
     """
     copy = deepcopy(notebook)
     copy["metadata"] = {
@@ -42,5 +53,20 @@ def tidy_notebook(notebook: NotebookNode, parameters: Mapping[str, object]) -> N
         if _INJECTED in tags:
             translator = papermill_translators.find_translator("python3", "python")
             cell.source = translator.codify(dict(parameters), "Parameters").rstrip("\n")
+        for output in cell.get("outputs", []):
+            _store_small(output)
     copy.nbformat, copy.nbformat_minor = 4, 5
     return copy
+
+
+def _store_small(output: NotebookNode) -> None:
+    if _PNG not in output.get("data", {}):
+        return
+    try:
+        png = base64.b64decode(output.data[_PNG])
+    except binascii.Error:
+        return
+    output.data[_PNG] = base64.b64encode(with_palette(png)).decode()
+    size = png_size(png)
+    if size is not None and "width" not in output.metadata.get(_PNG, {}):
+        output.metadata[_PNG] = {"width": round(size[0] * _SHOWN), "height": round(size[1] * _SHOWN)}

@@ -1,53 +1,14 @@
-"use strict";
 // Tables sort, filter and fold; the page reads the same without this script.
 (() => {
   const FOLD_ABOVE = 25;
   const FOLD_TO = 15;
   const SORT_ABOVE = 2;
-  const WIDE_ABOVE = 7;
-  const CROWDED_ABOVE = 12;
-  const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+  const THEMES = { "": "as the system", light: "light", dark: "dark" };
 
   function make(tag, properties, ...children) {
     const element = Object.assign(document.createElement(tag), properties);
     element.append(...children);
     return element;
-  }
-
-  function keyOf(row, column) {
-    const cell = row.cells[column];
-    return cell.dataset.sort ?? cell.textContent.trim();
-  }
-
-  function compare(a, b, isNumber) {
-    return isNumber ? Number(a) - Number(b) : collator.compare(a, b);
-  }
-
-  function makeSortable(table, rows, redraw) {
-    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
-    heads.forEach((head, column) => {
-      const isNumber = head.classList.contains("number");
-      const steps = isNumber ? ["descending", "ascending"] : ["ascending", "descending"];
-      const button = make("button", { type: "button" }, ...head.childNodes);
-      head.replaceChildren(button);
-      button.addEventListener("click", () => {
-        const next = steps[steps.indexOf(head.getAttribute("aria-sort")) + 1];
-        heads.forEach((other) => other.removeAttribute("aria-sort"));
-        const order = [...rows];
-        if (next) {
-          head.setAttribute("aria-sort", next);
-          const sign = next === "ascending" ? 1 : -1;
-          // What is unknown stands last, whichever way is up.
-          order.sort((a, b) => {
-            const [left, right] = [keyOf(a, column), keyOf(b, column)];
-            if (left === "" || right === "") return (left === "") - (right === "");
-            return sign * compare(left, right, isNumber);
-          });
-        }
-        table.tBodies[0].append(...order);
-        redraw();
-      });
-    });
   }
 
   function enhance(table) {
@@ -59,11 +20,15 @@
     const count = make("span", { role: "status" });
     const more = make("button", { type: "button" });
 
+    const texts = new Map();
+
     function matches(row) {
-      const text = row.dataset.text ??= [
-        row.textContent, ...[...row.querySelectorAll("[title]")].map((one) => one.title),
-      ].join(" ").toLowerCase();
-      return words.every((word) => text.includes(word));
+      if (words.length === 0) return true;
+      if (!texts.has(row)) {
+        const titles = [...row.querySelectorAll("[title]")].map((one) => one.title);
+        texts.set(row, [row.textContent, ...titles].join(" ").toLowerCase());
+      }
+      return words.every((word) => texts.get(row).includes(word));
     }
 
     function redraw() {
@@ -80,7 +45,7 @@
       frame.classList.toggle("unfolded", rows.length > FOLD_ABOVE && (!isFolded || words.length > 0));
     }
 
-    if (rows.length > SORT_ABOVE) makeSortable(table, rows, redraw);
+    if (rows.length > SORT_ABOVE) makeSortable(table, redraw);
     if (rows.length > FOLD_ABOVE) {
       const input = make("input", { type: "search", autocomplete: "off" });
       input.addEventListener("input", () => {
@@ -96,9 +61,6 @@
       frame.append(make("div", { className: "more" }, more));
       redraw();
     }
-    const columns = table.tHead.rows[0].cells.length;
-    frame.classList.toggle("wide", columns > WIDE_ABOVE);
-    frame.classList.toggle("crowded", columns > CROWDED_ABOVE);
   }
 
   function addCodeSwitch() {
@@ -114,6 +76,18 @@
     });
   }
 
+  function addThemeSwitch() {
+    const names = Object.keys(THEMES);
+    const button = document.querySelector(".theme");
+    let now = "";
+    document.querySelector(".switches").hidden = false;
+    button.addEventListener("click", () => {
+      now = names[(names.indexOf(now) + 1) % names.length];
+      document.documentElement.dataset.theme = now;
+      button.textContent = `Colours: ${THEMES[now]}`;
+    });
+  }
+
   function openForPrint() {
     let opened = [];
     addEventListener("beforeprint", () => {
@@ -125,6 +99,7 @@
 
   document.querySelectorAll(".table table").forEach(enhance);
   addCodeSwitch();
+  addThemeSwitch();
   openForPrint();
   if (matchMedia("screen and (max-width: 64rem)").matches) {
     document.querySelector(".contents details").open = false;

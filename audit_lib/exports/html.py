@@ -26,8 +26,8 @@ class Page:
 
     `images`: rows of the Image table as text, missing = not stated. `gaps`: what is not known, a sentence each.
     `is_damaged`: whether one of these is a damaged database. `notebook`: the notebook's name. `facts`: what the title page
-    says beside that, such as the policy, a name and a text each. `annexes`: tables that stand whole at the end. `made`: the manifest's
-    facts of how the report was made (tool, parameters, libraries, time); what it lacks is left out.
+    says beside that, such as the policy, a name and a text each. `annexes`: tables that stand whole at the end. `made`: the
+    manifest's facts of how the report was made (tool, parameters, libraries, time); what it lacks is left out.
     """
 
     images: Sequence[Mapping[str, str | None]] = ()

@@ -94,17 +94,18 @@ def run_report(
             executed = _execute(run, document, folder, progress=progress)
         except ExecutionError as error:
             drop_unasked(folder, chosen)
-            write_manifest(folder, _facts(run, folder, error=str(error)))
+            write_manifest(folder, _facts(run, _Found.read(folder), read_audits(folder), error=str(error)))
             replace_files(target, folder)
             raise AuditError(str(error)) from error
         found = _Found.read(folder)
         audits = read_audits(folder)
-        page = _page(run, folder, found, audits)
+        facts = _facts(run, found, audits)
+        page = _page(run, folder, found, audits, facts)
         made = Made(folder=folder, notebook=executed, source=run.source, page=page, audits=audits)
         for one in chosen:
             one.write(made)
         drop_unasked(folder, chosen)
-        write_manifest(folder, _facts(run, folder))
+        write_manifest(folder, {**facts, "finished_utc": now_utc()})
         files = tuple(target / name for name in files_in(folder))
         replace_files(target, folder)
     return Report(folder=target, files=files, gaps=found.gaps, is_damaged=found.is_damaged)
@@ -185,7 +186,9 @@ class _Found:
         return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged or unread))
 
 
-def _page(run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAudit]) -> Page:
+def _page(
+    run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAudit], facts: Mapping[str, Any]
+) -> Page:
     return Page(
         images=found.images,
         gaps=found.gaps,
@@ -193,7 +196,7 @@ def _page(run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAu
         notebook=run.source.stem,
         facts=title_facts(folder, audits),
         annexes=read_annexes(folder, audits),
-        made=_facts(run, folder),
+        made=facts,
     )
 
 

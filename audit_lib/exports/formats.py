@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from audit_lib.errors import AuditError
 from audit_lib.exports.assessment import Assessment, assessment_of
 from audit_lib.exports.audits import FOLDER, WrittenAudit
-from audit_lib.exports.tables import csv_of
+from audit_lib.exports.tables import csv_of, read_tables
 
 # The command line names the formats; Jupyter's machinery takes half a second to import.
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class Made:
     """What a writer is given: the report's folder, as the notebook and earlier writers left it, and what was made so far.
 
     `notebook`: executed, as it is written. `source`: where the notebook comes from; pictures in its text are beside it.
-    `page`: images and gaps. `audits`: what the notebook handed over of each image, by name.
+    `page`: images and gaps. `facts`: what `manifest.json` will say, but its outputs. `audits`: what the notebook handed over of each image, by name.
     """
 
     folder: Path
     notebook: NotebookNode
     source: Path
     page: Page
+    facts: Mapping[str, Any]
     audits: Mapping[str, WrittenAudit]
 
     @property
@@ -106,6 +107,16 @@ def _markdown(made: Made) -> None:
     made.write("summary.md", "\n".join(map(markdown_summary, made.assessments)))
 
 
+def _xlsx(made: Made) -> None:
+    from audit_lib.exports.workbook import cover_of  # noqa: PLC0415 - only where it is asked for
+    from audit_lib.exports.xlsx import write_workbook  # noqa: PLC0415 - only where it is asked for
+
+    title, parts = cover_of(made.notebook, made.facts)
+    write_workbook(
+        made.folder / "report.xlsx", read_tables(made.folder), title=title, parts=parts, made_utc=made.facts["started_utc"]
+    )
+
+
 def _kept(_: Made) -> None:
     """Write nothing: the notebook has written it already, and it stays because it was asked for."""
 
@@ -122,6 +133,7 @@ FORMATS: Mapping[str, Format] = {
         Format(name="sarif", purpose="report.sarif", write=_sarif, is_of_images=True),
         Format(name="junit", purpose="report.junit.xml", write=_junit, is_of_images=True),
         Format(name="markdown", purpose="summary.md, for a pull request", write=_markdown, is_of_images=True),
+        Format(name="xlsx", purpose="report.xlsx, a sheet a table", write=_xlsx),
         Format(name="html", purpose="report.html, one page that opens offline", write=_html),
     )
 }

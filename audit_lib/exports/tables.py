@@ -34,6 +34,21 @@ def write_tables(folder: str | Path, /, **tables: pd.DataFrame) -> None:
         (target / f"{name}.parquet").write_bytes(parquet_of(table))
 
 
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables that `write_tables` wrote into a folder, by name, sorted; with the types that they had.
+
+    A CSV that came without its Parquet, from elsewhere, is text throughout.
+    """
+    found = {}
+    for path in sorted((folder / "tables").glob("*.csv")):
+        typed = path.with_suffix(".parquet")
+        try:
+            found[path.stem] = pd.read_parquet(typed) if typed.is_file() else _text_of(path)
+        except (pa.ArrowException, ValueError) as error:
+            raise TableError(f"{path.name}: expected a table: {error}") from error
+    return found
+
+
 def csv_of(table: pd.DataFrame, name: str = "table") -> bytes:
     """Return a table as CSV, as `write_tables` writes it; `name` is what a `TableError` calls it."""
     try:
@@ -55,3 +70,14 @@ def parquet_of(table: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     table.to_parquet(buffer, index=False)
     return buffer.getvalue()
+
+
+def _text_of(path: Path) -> pd.DataFrame:
+    names = csv.open_csv(path).schema.names
+    kept = csv.ConvertOptions(
+        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
+    table: pd.DataFrame = csv.read_csv(
+        path, convert_options=kept, parse_options=csv.ParseOptions(newlines_in_values=True)
+    ).to_pandas(types_mapper={pa.string(): pd.StringDtype()}.get)
+    return table

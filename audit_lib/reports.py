@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import pandas as pd
 from nbformat import NotebookNode
 
 from audit_lib.clock import now_utc
@@ -186,9 +187,7 @@ class _Found:
         return cls(tuple(images), tuple(gaps), is_damaged=bool(damaged or unread))
 
 
-def _page(
-    run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAudit], facts: Mapping[str, Any]
-) -> Page:
+def _page(run: _Run, folder: Path, found: _Found, audits: Mapping[str, WrittenAudit], facts: Mapping[str, Any]) -> Page:
     return Page(
         images=found.images,
         gaps=found.gaps,
@@ -234,21 +233,33 @@ def _tidy(path: Path, executed: NotebookNode, run: _Run) -> NotebookNode:
     return tidied
 
 
-def _facts(run: _Run, folder: Path, *, error: str | None = None) -> dict[str, Any]:
-    found = _Found.read(folder)
+def _facts(run: _Run, found: _Found, audits: Mapping[str, WrittenAudit], *, error: str | None = None) -> dict[str, Any]:
     return {
         "status": "complete" if error is None else "failed",
         "error": error,
         "tool": {"name": provenance.DISTRIBUTION, "version": provenance.version(), "commit": provenance.commit()},
         "notebook": run.source.stem,
         "parameters": run.in_force(),
-        "images": [{name: row.get(name) for name in _IMAGE_FACTS} for row in found.images],
+        "images": [
+            {**{name: row.get(name) for name in _IMAGE_FACTS}, "diff_ids": _diff_ids(row, audits)}
+            for row in found.images
+        ],
         "gaps": list(found.gaps),
         "python": platform.python_version(),
         "libraries": provenance.libraries(),
         "started_utc": run.started,
         "finished_utc": now_utc(),
     }
+
+
+def _diff_ids(row: Mapping[str, str | None], audits: Mapping[str, WrittenAudit]) -> list[str] | None:
+    """Return the digests of an image's layers, base first; None where the notebook did not hand that image over, or nothing tells."""
+    for found in audits.values():
+        image = found.image.iloc[0]
+        stated = None if pd.isna(image["config_digest"]) else str(image["config_digest"])
+        if (str(image["image"]), stated) == (row["image"], row["config_digest"]):
+            return None if "layers" in found.unknown else [str(one) for one in found.layers["diff_id"]]
+    return None
 
 
 def _rows(path: Path, row: type[Row]) -> list[dict[str, str | None]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from audit_lib.errors import AuditError
 from audit_lib.exports.assessment import Assessment, assessment_of
@@ -24,14 +24,13 @@ class Made:
     """What a writer is given: the report's folder, as the notebook and earlier writers left it, and what was made so far.
 
     `notebook`: executed, as it is written. `source`: where the notebook comes from; pictures in its text are beside it.
-    `page`: images and gaps. `facts`: what `manifest.json` will say, but its outputs. `audits`: what the notebook handed over of each image, by name.
+    `page`: images and gaps. `audits`: what the notebook handed over of each image, by name.
     """
 
     folder: Path
     notebook: NotebookNode
     source: Path
     page: Page
-    facts: Mapping[str, Any]
     audits: Mapping[str, WrittenAudit]
 
     @property
@@ -111,9 +110,13 @@ def _xlsx(made: Made) -> None:
     from audit_lib.exports.workbook import cover_of  # noqa: PLC0415 - only where it is asked for
     from audit_lib.exports.xlsx import write_workbook  # noqa: PLC0415 - only where it is asked for
 
-    title, parts = cover_of(made.notebook, made.facts)
+    title, parts = cover_of(made.notebook, made.page.made)
     write_workbook(
-        made.folder / "report.xlsx", read_tables(made.folder), title=title, parts=parts, made_utc=made.facts["started_utc"]
+        made.folder / "report.xlsx",
+        read_tables(made.folder),
+        title=title,
+        parts=parts,
+        made_utc=made.page.made["started_utc"],
     )
 
 

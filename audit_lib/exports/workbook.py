@@ -9,8 +9,18 @@ from typing import Any
 from nbformat import NotebookNode
 
 from audit_lib.exports.xlsx import Part
+from audit_lib.units import format_count
 
-_IMAGE_HEAD = ("", "reference", "manifest digest", "config digest", "platform", "created", "distribution", "source")
+_SIDE_BY_SIDE = 4
+_FACTS = (
+    ("role", "role"),
+    ("reference", "reference"),
+    ("source", "read from"),
+    ("manifest_digest", "manifest digest"),
+    ("config_digest", "config digest"),
+    ("created_utc", "created"),
+    ("distro_name", "distribution"),
+)
 
 
 def cover_of(notebook: NotebookNode, facts: Mapping[str, Any]) -> tuple[str, list[Part]]:
@@ -20,23 +30,25 @@ def cover_of(notebook: NotebookNode, facts: Mapping[str, Any]) -> tuple[str, lis
 
 def _title(notebook: NotebookNode) -> str:
     texts = (cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    headings = (line.removeprefix("# ").strip() for text in texts for line in text.splitlines() if line.startswith("# "))
+    headings = (
+        line.removeprefix("# ").strip() for text in texts for line in text.splitlines() if line.startswith("# ")
+    )
     return next(headings, "")
 
 
 def _parts(facts: Mapping[str, Any]) -> Iterator[Part]:
-    images = [_image(image) for image in facts["images"]]
-    if images:
-        yield Part(heading="What was examined", rows=[_IMAGE_HEAD, *images], has_head=True)
+    yield Part(heading="What was examined", rows=_images(facts["images"]))
     yield Part(heading="What is not known", rows=_numbered(facts["gaps"]) or [("", "Nothing is known to be missing.")])
     yield Part(heading="How it was made", rows=list(_making(facts)))
 
 
-def _image(image: Mapping[str, Any]) -> list[str]:
-    platform = "/".join(filter(None, (image.get("os"), image.get("architecture"))))
-    named = (image.get("role"), image.get("reference"), image.get("manifest_digest"), image.get("config_digest"))
-    rest = (platform, image.get("created_utc"), image.get("distro_name"), image.get("source"))
-    return [text or "" for text in (*named, *rest)]
+def _images(images: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    """Return a row a fact with a column an image; of many images only how many they are, for they have a sheet."""
+    if not images or len(images) > _SIDE_BY_SIDE:
+        return [("images", f"{format_count(len(images))}; the sheet images lists them" if images else "not recorded")]
+    rows: list[Sequence[str]] = [(label, *(image.get(name) or "" for image in images)) for name, label in _FACTS]
+    platforms = ("/".join(filter(None, (image.get("os"), image.get("architecture")))) for image in images)
+    return [row for row in (*rows, ("platform", *platforms)) if any(row[1:])]
 
 
 def _making(facts: Mapping[str, Any]) -> Iterator[Sequence[str]]:

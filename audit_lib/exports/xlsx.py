@@ -30,12 +30,15 @@ MAX_EXACT = 2**53
 COVER = "Cover"
 _MEASURED_ROWS = 500
 _MIN_WIDTH, _MAX_WIDTH = 8, 60
+# A digest has 71 characters.
+_COVER_WIDTH = 76
+_LINE_HEIGHT = 15
 _FORMATS = {"bytes": '#,##0" B"', "count": "#,##0", "share": "0.0%"}
 # What a spreadsheet would take for a formula, were it typed in.
 _FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")
 _NOT_IN_NAMES = str.maketrans("[]:*?/\\'", "________")
 _LEGEND = (
-    ("An empty cell", "Not stated, or not known. It is never zero, and never \"none\"."),
+    ("An empty cell", 'Not stated, or not known. It is never zero, and never "none".'),
     ("… B", "Bytes. Counts have thousands separated, shares are percent (0 to 100 %)."),
     ("TRUE, FALSE", "Yes and no; an empty cell is neither."),
     ("Text", "Stays text, whatever it begins with: no cell of this workbook holds a formula."),
@@ -45,11 +48,10 @@ _LEGEND = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A part of the cover: its heading, and rows of texts; the first row names the columns where `has_head`."""
+    """A part of the cover: its heading, and rows of texts, of which the first is a label."""
 
     heading: str
     rows: Sequence[Sequence[str]]
-    has_head: bool = False
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class _Styles:
         self._book = book
         self._made: dict[tuple[tuple[str, Any], ...], Format] = {}
         self.head = self.of(bold=True, bg_color="#DCE6F1", bottom=1, valign="top")
+        self.number_head = self.of(bold=True, bg_color="#DCE6F1", bottom=1, valign="top", align="right")
         self.title = self.of(bold=True, font_size=16)
         self.heading = self.of(bold=True, font_size=12, bottom=1)
         self.label = self.of(bold=True, valign="top")
@@ -141,7 +144,9 @@ def _write_sheet(page: Worksheet, sheet: _Sheet, styles: _Styles) -> None:
     columns = [_Column(str(name), rows[name], _row_units(rows)) for name in rows.columns]
     for position, column in enumerate(columns):
         page.set_column(position, position, column.width)
-        page.write_string(0, position, _fitting(column.name)[0], styles.head)
+        page.write_string(
+            0, position, _fitting(column.name)[0], styles.number_head if column.is_number else styles.head
+        )
     for row in range(len(rows)):
         for position, column in enumerate(columns):
             _write_cell(page, row + 1, position, column, styles)
@@ -161,23 +166,27 @@ class _Column:
 
     def __init__(self, name: str, values: pd.Series, units: Sequence[str] | None) -> None:
         self.name = name
-        self.values = [
+        self.cells = [
             None if missing else value for value, missing in zip(values.tolist(), values.isna().tolist(), strict=True)
         ]
+        self.is_number = pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype)
         own = next((word for word in name.split("_") if word in _FORMATS), None)
-        self.units: Sequence[str | None] = [own] * len(self.values) if units is None else units
+        self.units: Sequence[str | None] = [own] * len(self.cells) if units is None else units
         self.cut_count = 0
         self.long_count = 0
+        self.empty_count = sum(value == "" for value in self.cells)
 
     @property
     def width(self) -> int:
-        shown = [len(str(value)) for value in self.values[:_MEASURED_ROWS] if value is not None]
+        shown = [len(str(value)) for value in self.cells[:_MEASURED_ROWS] if value is not None]
         # Room for the button of the filter behind the name; for separators and the unit behind a number.
         return min(_MAX_WIDTH, max(_MIN_WIDTH, len(self.name) + 3, max(shown, default=0) + 4))
 
     def notes(self) -> Iterator[str]:
         if self.cut_count:
             yield f"{self.name}: {format_count(self.cut_count)} texts are longer than a cell holds, and cut; the CSV has them whole"
+        if self.empty_count:
+            yield f"{self.name}: {format_count(self.empty_count)} texts are empty and look like not stated; the CSV can tell"
         if self.long_count:
             yield f"{self.name}: {format_count(self.long_count)} numbers are text, for a spreadsheet's numbers would round them"
 
@@ -190,7 +199,7 @@ def _row_units(rows: pd.DataFrame) -> list[str] | None:
 
 
 def _write_cell(page: Worksheet, row: int, position: int, column: _Column, styles: _Styles) -> None:
-    value = column.values[row - 1]
+    value = column.cells[row - 1]
     if value is None:
         return
     if isinstance(value, bool):
@@ -217,7 +226,9 @@ def _fitting(text: str) -> tuple[str, bool]:
 
 def _write_cover(page: Worksheet, title: str, parts: Sequence[Part], sheets: Sequence[_Sheet], styles: _Styles) -> None:
     page.set_column(0, 0, 24)
-    page.set_column(1, 8, 44)
+    page.set_column(
+        1, max(2, *(len(texts) - 1 for part in parts for texts in part.rows)), 76
+    )  # a digest has 71 characters
     page.hide_gridlines(2)
     page.set_landscape()
     page.set_paper(9)
@@ -227,10 +238,9 @@ def _write_cover(page: Worksheet, title: str, parts: Sequence[Part], sheets: Seq
     for part in parts:
         page.write_string(row, 0, part.heading, styles.heading)
         for line, texts in enumerate(part.rows, start=1):
+            page.set_row(row + line, _LINE_HEIGHT * max(1, *(math.ceil(len(text) / _COVER_WIDTH) for text in texts)))
             for position, text in enumerate(texts):
-                is_head = part.has_head and line == 1
-                style = styles.head if is_head else styles.said if position else styles.label
-                page.write_string(row + line, position, _fitting(text)[0], style)
+                page.write_string(row + line, position, _fitting(text)[0], styles.said if position else styles.label)
         row += len(part.rows) + 2
     page.write_string(row, 0, "Sheets", styles.heading)
     for position, text in enumerate(("sheet", "rows", "note")):

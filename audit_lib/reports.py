@@ -253,7 +253,7 @@ def _facts(run: _Run, found: _Found, audits: Mapping[str, WrittenAudit], *, erro
 
 
 def _diff_ids(row: Mapping[str, str | None], audits: Mapping[str, WrittenAudit]) -> list[str] | None:
-    """Return the digests of an image's layers, base first; None where the notebook did not hand that image over, or nothing tells."""
+    """Return the digests of an image's layers, base first; None where nothing tells, or it was not handed over."""
     for found in audits.values():
         image = found.image.iloc[0]
         stated = None if pd.isna(image["config_digest"]) else str(image["config_digest"])

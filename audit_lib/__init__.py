@@ -11,20 +11,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audit_lib import compliance, overview, sizes
+from audit_lib import compliance, sizes
 from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
-from audit_lib.compare.drift import compare_drift
 from audit_lib.errors import AuditError
 from audit_lib.exports.audits import write_audits
 from audit_lib.exports.show import listed, note, show, show_facts
 from audit_lib.exports.tables import write_tables
-from audit_lib.scan import Limits
+from audit_lib.layer import Limits
 from audit_lib.severity import worst_first
 from audit_lib.tags import tags
 
 if TYPE_CHECKING:
-    from audit_lib import charts, reports
+    from audit_lib import charts, overview, reports
+    from audit_lib.compare.drift import compare_drift
     from audit_lib.exports.cyclonedx import cyclonedx_json
     from audit_lib.exports.figures import save_figures
     from audit_lib.exports.spdx import spdx_text
@@ -61,6 +61,7 @@ __all__ = [
     "write_tables",
 ]
 _LATER = {
+    "compare_drift": "compare.drift",
     "save_figures": "exports.figures",
     "cyclonedx_json": "exports.cyclonedx",
     "spdx_text": "exports.spdx",
@@ -73,7 +74,7 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     """Import what draws, runs notebooks, writes SBOMs or reads many images when it is asked for: that takes long to load."""
-    if name in {"charts", "reports"}:
+    if name in {"charts", "overview", "reports"}:
         return importlib.import_module(f"audit_lib.{name}")
     if name in _LATER:
         return getattr(importlib.import_module(f"audit_lib.{_LATER[name]}"), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import importlib
 import sys
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,6 @@ import pandas as pd
 import pyarrow as pa
 
 from audit_lib.audit import TABLES, Audit
-from audit_lib.commands import check as check_command
-from audit_lib.commands import fleet as fleet_command
-from audit_lib.commands import policy as policy_command
-from audit_lib.commands import same as same_command
-from audit_lib.commands import store as store_command
 from audit_lib.commands.shared import (
     FORMATS,
     PLAIN_HTTP_OPTION,
@@ -60,7 +56,27 @@ _ALL = "all"
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 
 
+# Commands with a module of their own in `audit_lib.commands`; imported when one is asked for, or all of them for --help.
+_LATER = ("check", "fleet", "policy", "same", "store")
+
+
+class _Commands(click.Group):
+    """The commands of this module, and those that have one of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted([*super().list_commands(ctx), *_LATER])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command by its name, None where there is none."""
+        if cmd_name in _LATER:
+            command: click.Command = importlib.import_module(f"audit_lib.commands.{cmd_name}").command
+            return command
+        return super().get_command(ctx, cmd_name)
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Exit codes: 0 done; 1 a gate failed; 2 the input was wrong, as one line on standard error says.",
 )
@@ -291,16 +307,6 @@ Examples:
 def list_tags(repository: str, form: str, output: Path | None) -> None:
     """List the tags of a repository."""
     write_table(tags(repository), form, output)
-
-
-for _command in (
-    check_command.command,
-    fleet_command.command,
-    policy_command.command,
-    same_command.command,
-    store_command.command,
-):
-    cli.add_command(_command)
 
 
 def main() -> NoReturn:

@@ -22,11 +22,11 @@ from audit_lib.extracted import accounts_table, binaries_table, loader_table, sc
 from audit_lib.finished import Assembled
 from audit_lib.formats import FORMATS
 from audit_lib.inventory import Inventory, key_of
+from audit_lib.layer import LayerScan, Limits
 from audit_lib.ownership import Ownership
 from audit_lib.purl import purl_of
 from audit_lib.reading import Layers
 from audit_lib.rootfs import Entry, Rootfs
-from audit_lib.scan import LayerScan, Limits
 from audit_lib.seen import seen_in
 from audit_lib.sources import sample
 from audit_lib.sources.base import Facts, LayerRef

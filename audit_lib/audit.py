@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from audit_lib import stated
-from audit_lib.claims import unread_documents
 from audit_lib.clock import now_utc, parse_day
 from audit_lib.compliance import Policy, findings_of, read_policy
 from audit_lib.errors import AuditError, SbomError
 from audit_lib.finished import Assembled, Finished
-from audit_lib.reference import parse_platform
-from audit_lib.scan import ALGORITHMS, Limits, Progress
+from audit_lib.layer import ALGORITHMS, Limits, Progress
+from audit_lib.reference import may_be_document, parse_platform
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts
 from audit_lib.sources.base import Image as OpenedImage
@@ -165,7 +163,7 @@ class Audit:
             said.append(f"{self.image['image'].iloc[0]}: no package database was found, so its packages are unknown")
         if self.referrers_problem is not None:
             said.append(f"{self.image['image'].iloc[0]}: what is attached to it is unknown: {self.referrers_problem}")
-        said.extend(unread_documents(self.sbom_documents, str(self.image["image"].iloc[0])))
+        said.extend(_unread_documents(self.sbom_documents, str(self.image["image"].iloc[0])))
         unread = int((self.binaries["status"] != "read").sum())
         if unread:
             said.append(
@@ -209,9 +207,12 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     limits = limits or Limits()
     policy = policy if isinstance(policy, Policy) else read_policy(policy)
     today = _today(today_utc)
-    document = stated.find_document(reference)
-    if document is not None:
-        return replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
+    if may_be_document(reference):
+        from audit_lib import stated  # noqa: PLC0415 - as in `_read`: most images are none
+
+        document = stated.find_document(reference)
+        if document is not None:
+            return replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
     digests = ALGORITHMS if check_files else ()
     kept = opened_store(store)
     finished = Finished(kept, reference, limits, digests)
@@ -272,6 +273,8 @@ def audit_if_named(reference: str, *, platform: str | None = None) -> Audit | No
 
 def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
     """Return the audit of an image that is known from an SBOM alone."""
+    from audit_lib import stated  # noqa: PLC0415 - as above
+
     document = stated.read_document(path, reference, limit=limits.kept_file_bytes)
     architecture = document.facts.get("architecture")
     if platform is not None and architecture not in {None, parse_platform(platform).architecture}:
@@ -294,3 +297,14 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
         unknown=frozenset({*unknown, "vulnerability_counts"}),
         referrers_problem=None,
     )
+
+
+def _unread_documents(documents: pd.DataFrame, label: str) -> Iterator[str]:
+    """Yield what the documents that could not be read leave unknown."""
+    damaged = documents[documents["status"] == "damaged"]
+    if len(damaged):
+        first = damaged.iloc[0]
+        yield (
+            f"{label}: {len(damaged):,} of {len(documents):,} SBOM documents inside it could not be read, so what they claim is "
+            f"unknown: {first['document_path']}: {first['detail']}"
+        )

@@ -91,17 +91,6 @@ def claim_notes(claims: pd.DataFrame, label: str) -> Iterator[str]:
         )
 
 
-def unread_documents(documents: pd.DataFrame, label: str) -> Iterator[str]:
-    """Yield what the documents that could not be read leave unknown."""
-    damaged = documents[documents["status"] == "damaged"]
-    if len(damaged):
-        first = damaged.iloc[0]
-        yield (
-            f"{label}: {len(damaged):,} of {len(documents):,} SBOM documents inside it could not be read, so what they claim is "
-            f"unknown: {first['document_path']}: {first['detail']}"
-        )
-
-
 def _held(ownership: Ownership) -> Iterator[_Held]:
     tree = ownership.rootfs
     publishers = {path: one for one in PUBLISHERS for glob in one.globs for path in tree.glob(glob)}

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from audit_lib.scan import Limits
+from audit_lib.layer import Limits
 from audit_lib.sources.base import Facts, Image
 from audit_lib.store import Store
 

@@ -27,7 +27,7 @@ from audit_lib.clock import now_utc
 from audit_lib.compliance import Policy, read_policy
 from audit_lib.dataset import PARTITION, Dataset
 from audit_lib.errors import SourceError, TableError
-from audit_lib.scan import Limits
+from audit_lib.layer import Limits
 from audit_lib.schedule import Progress, Schedule
 from audit_lib.store import NONE, default_place, open_place
 from audit_lib.tables import Image, make_table

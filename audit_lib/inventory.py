@@ -10,9 +10,9 @@ from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats import FORMATS
 from audit_lib.formats.base import Broken, Format, Found, Note
 from audit_lib.formats.globs import Router, folders_of
+from audit_lib.layer import LayerScan, Limits
 from audit_lib.removals import Removal, removals
 from audit_lib.rootfs import Rootfs
-from audit_lib.scan import LayerScan, Limits
 
 _ASKING = Router({form.name: form.globs for form in FORMATS})
 # A folder, or a link to one, on the way to what a format asks for → the format

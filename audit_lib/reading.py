@@ -11,8 +11,9 @@ from audit_lib import distribution
 from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
 from audit_lib.evidence import EXTRACTORS
 from audit_lib.formats import FORMATS
+from audit_lib.layer import LayerScan, Limits, Progress
 from audit_lib.sboms import places
-from audit_lib.scan import LayerScan, Limits, Progress, scan_layer
+from audit_lib.scan import scan_layer
 from audit_lib.sources import open_image
 from audit_lib.sources.base import Blob, Facts, Image, LayerRef
 from audit_lib.store import Store, recipe_of

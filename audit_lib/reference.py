@@ -10,6 +10,7 @@ from audit_lib.errors import UnknownImageError
 
 # What is known from an SBOM alone has no layers to be fetched, hence no source among `audit_lib.sources`.
 SBOM = "sbom"
+SBOM_PURPOSE = "an SBOM: CycloneDX, SPDX or Syft JSON"
 # How the machine's own name for its processor is called in an image (Go's GOARCH).
 _ARCHITECTURES = {
     "x86_64": "amd64",
@@ -83,3 +84,12 @@ def split_path(name: str) -> tuple[Path, str | None]:
         if name[place] in ":@" and Path(name[:place]).exists():
             return Path(name[:place]), name[place + 1 :] or None
     raise UnknownImageError(f"{name or '(nothing)'}: no such file or folder")
+
+
+def may_be_document(reference: str) -> bool:
+    """Tell whether a reference may name an SBOM, so that it has to be looked into: `sbom:PATH`, or a path of a file."""
+    scheme, _ = split_scheme(reference, frozenset({SBOM}))
+    try:
+        return scheme is not None or Path(reference).is_file()
+    except (OSError, ValueError):
+        return False

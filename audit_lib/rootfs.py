@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
 from audit_lib.formats.base import Tree
 from audit_lib.formats.globs import is_open, pattern
-from audit_lib.scan import LayerScan, Limits, NotKept
+from audit_lib.layer import LayerScan, Limits, NotKept
 from audit_lib.tar import clean
 
 _WHITEOUT = ".wh."

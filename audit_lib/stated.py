@@ -17,7 +17,6 @@ from audit_lib.sboms.columns import number
 from audit_lib.tables import Database, Image, Package, Status, make_table, total
 
 SCHEME = SBOM
-PURPOSE = "an SBOM: CycloneDX, SPDX or Syft JSON"
 _HEAD = 4096
 _FEW = 3
 

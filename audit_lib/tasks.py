@@ -20,8 +20,8 @@ from audit_lib.audit import TABLES, Audit, audit
 from audit_lib.compliance import Policy
 from audit_lib.dataset import Dataset, part_of
 from audit_lib.errors import AuditError, LimitError, SourceError
+from audit_lib.layer import ALGORITHMS, Limits
 from audit_lib.reading import read_layer, read_outline
-from audit_lib.scan import ALGORITHMS, Limits
 from audit_lib.store import Store
 from audit_lib.tables import FleetImage, Image, Row, make_table
 from audit_lib.wanted import Wanted

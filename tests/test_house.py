@@ -36,7 +36,7 @@ class Seam(NamedTuple):
 _READING = ("errors", "reference", "sources.base", "tar")
 _HTTP = ("errors", "sources.answers", "sources.urls")
 _OF_REGISTRIES = (*_HTTP, "sources.base", "sources.http", "sources.manifest", "sources.names")
-_SCANS = (*_READING, "scan", "store", "rootfs", "formats", "formats.*")
+_SCANS = (*_READING, "layer", "scan", "store", "rootfs", "formats", "formats.*")
 _FACTS = (
     "capabilities",
     "cpe",
@@ -126,10 +126,11 @@ SEAMS = {
     "shell": Seam(),
     "links": Seam((), ("pandas",)),
     "sieve": Seam((), ("pyarrow",)),
-    "scan": Seam((*_READING, "sieve", "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
-    "store": Seam((*_READING, "scan", "formats.base"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
+    "layer": Seam(),
+    "scan": Seam((*_READING, "layer", "sieve", "formats", "formats.base", "formats.globs"), ("isal", "zstandard")),
+    "store": Seam((*_READING, "layer"), ("fsspec", "platformdirs", "pyarrow", "zstandard")),
     "reading": Seam((*_SCANS, "sources", "distribution", "evidence", "sboms.places")),
-    "rootfs": Seam((*_READING, "scan", "formats", "formats.base", "formats.globs")),
+    "rootfs": Seam((*_READING, "layer", "formats", "formats.base", "formats.globs")),
     "distribution": Seam(("errors", "formats.base")),
     "capabilities": Seam(("errors",)),
     "removals": Seam(_SCANS),
@@ -148,7 +149,7 @@ SEAMS = {
     "purl": Seam(("errors", "formats.base", "distribution"), ("packageurl",)),
     "cpe": Seam(("formats.base",)),
     # An Audit is a bundle of tables, hence the parts that make tables from tables; never charts, comparison, reports.
-    "finished": Seam(("scan", "sources.base", "store"), ("pandas", "pyarrow")),
+    "finished": Seam(("layer", "sources.base", "store"), ("pandas", "pyarrow")),
     "assembly": Seam(
         (
             *_SCANS,
@@ -229,7 +230,7 @@ SEAMS = {
             "dataset",
             "errors",
             "reading",
-            "scan",
+            "layer",
             "stated",
             "store",
             "tables",
@@ -244,7 +245,7 @@ SEAMS = {
             "compliance",
             "dataset",
             "errors",
-            "scan",
+            "layer",
             "schedule",
             "store",
             "tables",

@@ -14,8 +14,9 @@ import pytest
 
 from audit_lib.errors import DamagedDatabaseError, ImageFormatError, LimitError
 from audit_lib.formats import FORMATS
+from audit_lib.layer import Limits
 from audit_lib.rootfs import LoopError, Rootfs
-from audit_lib.scan import Limits, scan_layer
+from audit_lib.scan import scan_layer
 from audit_lib.sources.base import Blob
 from tests.images import Layer, file, folder, hardlink, layer_tar, oci_dir, symlink
 from tests.tools import REQUIRED

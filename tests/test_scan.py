@@ -17,7 +17,8 @@ import zstandard
 
 from audit_lib.errors import AuditError, DigestError, ImageFormatError, LimitError
 from audit_lib.formats import FORMATS
-from audit_lib.scan import Limits, NotKept, scan_layer
+from audit_lib.layer import Limits, NotKept
+from audit_lib.scan import scan_layer
 from audit_lib.sources.base import Blob
 from tests.images import capable, digest, file, layer_tar, symlink
 
@@ -177,7 +178,8 @@ PREAMBLE = """
 import io, tarfile, zlib
 from audit_lib.errors import AuditError
 from audit_lib.formats import FORMATS
-from audit_lib.scan import Limits, scan_layer
+from audit_lib.layer import Limits
+from audit_lib.scan import scan_layer
 from audit_lib.sources.base import Blob
 
 class Made:

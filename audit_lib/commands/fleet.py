@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from audit_lib.commands.shared import POLICY_OPTION, WRONG_INPUT, image_options
 from audit_lib.errors import SourceError, UnknownImageError
-from audit_lib.scan import Limits
+from audit_lib.layer import Limits
 from audit_lib.units import format_count
 from audit_lib.wanted import Wanted, parse_list
 

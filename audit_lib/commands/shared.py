@@ -14,13 +14,14 @@ import click
 import pandas as pd
 from tqdm import tqdm
 
-from audit_lib import stated, store
+from audit_lib import store
 from audit_lib.audit import Audit, audit
 from audit_lib.compliance import Policy
 from audit_lib.exports.formats import FORMATS as _REPORT_FORMATS
 from audit_lib.exports.show import show
 from audit_lib.exports.tables import csv_of, json_of, parquet_of
-from audit_lib.scan import Limits
+from audit_lib.layer import Limits
+from audit_lib.reference import SBOM, SBOM_PURPOSE
 from audit_lib.sources import SOURCES
 from audit_lib.sources.urls import PLAIN_HTTP
 
@@ -29,7 +30,7 @@ FORMATS = ("table", "csv", "json", "parquet")
 _SCHEMES = tuple((source.scheme, source.purpose) for source in SOURCES)
 REFERENCES = (
     "\b\nA reference names an image:\n"
-    + "\n".join(f"  {scheme + ':…':17} {purpose}" for scheme, purpose in (*_SCHEMES, (stated.SCHEME, stated.PURPOSE)))
+    + "\n".join(f"  {scheme + ':…':17} {purpose}" for scheme, purpose in (*_SCHEMES, (SBOM, SBOM_PURPOSE)))
     + "\n  a path            recognised by what it holds"
     + "\n  any other name    looked for in Docker, then in Podman, then in its registry\n"
 )

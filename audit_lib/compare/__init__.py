@@ -11,7 +11,6 @@ import pandas as pd
 from audit_lib.compare.files import compare_categories, compare_files, compare_layers
 from audit_lib.compare.findings import compare_findings
 from audit_lib.compare.gaps import gaps_of
-from audit_lib.compare.migration import compare_migration
 from audit_lib.compare.packages import compare_packages
 from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
@@ -100,6 +99,8 @@ class Comparison:
     @cached_property
     def migration_risks(self) -> pd.DataFrame:
         """One row a thing that the move would break (schema `MigrationRisk`): see `compare_migration`."""
+        from audit_lib.compare.migration import compare_migration  # noqa: PLC0415 - half of what takes long to load here
+
         return compare_migration(self.full, self.minimal, self.app)
 
     def knows(self, table: str) -> bool:

@@ -1,0 +1,341 @@
+"""The advisory database: a folder of Parquet files, one an ecosystem, sorted by release and package, so that little is read of it.
+
+Each file says in its metadata where it came from and from when it is. It is written under a name of its own and renamed: whoever
+reads meets the old one or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import platformdirs
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from audit_lib.errors import AuditError
+from audit_lib.store import open_place, write_whole
+from audit_lib.tables import AdvisorySource, make_table
+from audit_lib.vulnerabilities.records import Affected
+
+ENVIRONMENT = "AUDIT_ADVISORIES"
+NONE = "none"
+KEV, EPSS = "kev", "epss"
+_OSV = "osv:"
+_METADATA = b"audit_lib_advisories"
+# The layout of these files; one of another layout has to be made anew.
+_LAYOUT = 1
+# Rows that are read together. Small, so that a few packages of many cost little; a row is some hundred bytes.
+_GROUP_ROWS = 1024
+_CHUNK_ROWS = 20_000
+_TEXTS = pa.list_(pa.string())
+_SCHEMA = pa.schema(
+    [
+        ("release", pa.string()),
+        ("package", pa.string()),
+        ("id", pa.string()),
+        ("modified", pa.string()),
+        ("published", pa.string()),
+        ("withdrawn", pa.string()),
+        ("aliases", _TEXTS),
+        ("cves", _TEXTS),
+        ("is_bundle", pa.bool_()),
+        ("vectors", _TEXTS),
+        ("record_word", pa.string()),
+        ("distribution_word", pa.string()),
+        ("summary", pa.string()),
+        ("ranges", pa.string()),
+        ("versions", _TEXTS),
+    ]
+)
+_LISTS = {
+    KEV: pa.schema([("cve", pa.string()), ("value", pa.string())]),
+    EPSS: pa.schema([("cve", pa.string()), ("value", pa.float64())]),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a file of the database says of itself; the columns of `AdvisorySource`, and what an update asks a server by."""
+
+    source: str
+    data_utc: str | None = None
+    updated_utc: str | None = None
+    record_count: int = 0
+    package_count: int | None = None
+    withdrawn_count: int | None = None
+    skipped_count: int = 0
+    origin: str | None = None
+    digest: str | None = None
+    detail: str | None = None
+    url: str | None = None
+    etag: str | None = None
+
+
+class Rows:
+    """Affected packages of one ecosystem on their way into the database, kept as columns: objects would take five times as much."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+        self._waiting: list[Affected] = []
+
+    def add(self, row: Affected) -> None:
+        """Keep a row."""
+        self._waiting.append(row)
+        if len(self._waiting) >= _CHUNK_ROWS:
+            self._pack()
+
+    def table(self) -> pa.Table:
+        """Return all rows."""
+        self._pack()
+        return pa.concat_tables(self._parts) if self._parts else _SCHEMA.empty_table()
+
+    def _pack(self) -> None:
+        columns = {
+            name: pa.array([getattr(row, name) for row in self._waiting], _SCHEMA.field(name).type)
+            for name in _SCHEMA.names
+        }
+        self._parts.append(pa.table(columns, schema=_SCHEMA))
+        self._waiting = []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a database holds of the packages asked for: records by (ecosystem, release, package), facts by source, lists of CVEs.
+
+    `exploited` and `scores` are None where that list is not held.
+    """
+
+    records: Mapping[tuple[str, str, str], list[dict[str, Any]]]
+    facts: Mapping[str, Facts]
+    exploited: Mapping[str, str] | None
+    scores: Mapping[str, float] | None
+
+
+class Database:
+    """Advisories in a folder (or at an fsspec URL); made where it is not there yet when something is written to it.
+
+    Without a place: what the environment's AUDIT_ADVISORIES names, else the user's cache folder. Raises `AuditError` where a file
+    in it is damaged, or of another version of this library.
+    """
+
+    def __init__(self, place: str | os.PathLike[str] | None = None) -> None:
+        self.place = os.fspath(place) if place is not None else default_place()
+        self._fs, self._root = open_place(self.place, "advisories")
+
+    def facts(self) -> dict[str, Facts]:
+        """Return what each file says of itself, by source."""
+        try:
+            found = self._fs.ls(self._root, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        names = sorted(str(path).rpartition("/")[2] for path in found)
+        every = [self._facts_in(name) for name in names if name.endswith(".parquet") and not name.startswith(".")]
+        return {facts.source: facts for facts in every}
+
+    def table(self) -> pd.DataFrame:
+        """Return what is held (schema `AdvisorySource`), one row a source."""
+        columns = [field.name for field in fields(AdvisorySource) if field.name != "stored_bytes"]
+        return make_table(
+            AdvisorySource,
+            [
+                AdvisorySource(
+                    **{name: getattr(facts, name) for name in columns},
+                    stored_bytes=int(self._fs.size(self._path(facts.source))),
+                )
+                for facts in self.facts().values()
+            ],
+        )
+
+    def load(self, wanted: Iterable[tuple[str, str, str]]) -> Loaded:
+        """Return what is held of these (ecosystem, release, package); of everything else nothing is read."""
+        facts = self.facts()
+        by_ecosystem: dict[str, set[tuple[str, str]]] = {}
+        for ecosystem, release, package in wanted:
+            by_ecosystem.setdefault(ecosystem, set()).add((release, package))
+        records: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        for ecosystem, names in sorted(by_ecosystem.items()):
+            if source_of(ecosystem) in facts:
+                for row in self._rows(source_of(ecosystem), names):
+                    records.setdefault((ecosystem, row["release"], row["package"]), []).append(row)
+        cves = {cve for rows in records.values() for row in rows for cve in row["cves"]}
+        lists = {name: self._values(name, cves) if name in facts else None for name in _LISTS}
+        return Loaded(records=records, facts=facts, exploited=lists[KEV], scores=lists[EPSS])
+
+    def replace(self, ecosystem: str, rows: Rows, facts: Facts) -> Facts:
+        """Hold these rows, and none else, of an ecosystem."""
+        return self._write_rows(ecosystem, rows.table(), facts)
+
+    def merge(self, ecosystem: str, rows: Rows, facts: Facts) -> Facts:
+        """Hold these rows beside those that are held already; of a record that both have, what was modified last."""
+        new, source = rows.table(), source_of(ecosystem)
+        if source not in self.facts():
+            return self._write_rows(ecosystem, _newest(new), facts)
+        joined = replace(facts, digest=None, etag=None, url=None)
+        with self._opened(source) as file:
+            old = file.read(columns=_SCHEMA.names)
+        return self._write_rows(ecosystem, _newest(pa.concat_tables([old.cast(_SCHEMA), new])), joined)
+
+    def replace_list(self, name: str, values: Mapping[str, Any], facts: Facts) -> Facts:
+        """Hold this list of CVEs: `KEV` or `EPSS`."""
+        facts = replace(facts, record_count=len(values))
+        table = pa.table({"cve": sorted(values), "value": [values[cve] for cve in sorted(values)]}, schema=_LISTS[name])
+        self._write(table, facts)
+        return facts
+
+    def touch(self, facts: Facts) -> None:
+        """Note anew what a file says of itself, its rows left as they are."""
+        with self._opened(facts.source) as file:
+            table = file.read()
+        self._write(table, facts)
+
+    def _write_rows(self, ecosystem: str, table: pa.Table, facts: Facts) -> Facts:
+        table = table.sort_by([("release", "ascending"), ("package", "ascending"), ("id", "ascending")])
+        times = pc.coalesce(table["modified"], table["published"])
+        withdrawn = table.filter(pc.is_valid(table["withdrawn"]))
+        facts = replace(
+            facts,
+            source=source_of(ecosystem),
+            # A record without a time may be the newest.
+            data_utc=None if times.null_count else pc.max(times).as_py(),
+            record_count=pc.count_distinct(table["id"]).as_py(),
+            package_count=len(table.group_by(["release", "package"]).aggregate([])),
+            withdrawn_count=pc.count_distinct(withdrawn["id"]).as_py(),
+        )
+        self._write(table, facts)
+        return facts
+
+    def _write(self, table: pa.Table, facts: Facts) -> None:
+        head = json.dumps({"layout": _LAYOUT, **asdict(facts)}).encode()
+        buffer = pa.BufferOutputStream()
+        pq.write_table(
+            table.replace_schema_metadata({_METADATA: head}),
+            buffer,
+            compression="zstd",
+            row_group_size=_GROUP_ROWS,
+            write_page_checksum=True,
+        )
+        try:
+            write_whole(self._fs, self._path(facts.source), buffer.getvalue().to_pybytes())
+        except OSError as error:
+            raise AuditError(f"advisories {self.place}: cannot be written: {error.strerror or error}") from error
+
+    def _rows(self, source: str, names: set[tuple[str, str]]) -> Iterator[dict[str, Any]]:
+        packages = pa.array(sorted({package for _, package in names}), pa.string())
+        releases = pa.array(sorted({release for release, _ in names}), pa.string())
+        with self._opened(source) as file:
+            groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, releases, packages)]
+            # The names alone first: they are short, the rest is not.
+            chosen = []
+            for group in groups:
+                keys = file.read_row_group(group, columns=["release", "package"])
+                if pc.any(_is_wanted(keys, releases, packages)).as_py():
+                    chosen.append(group)
+            for batch in file.iter_batches(_GROUP_ROWS, row_groups=chosen, columns=_SCHEMA.names) if chosen else ():
+                found = batch.filter(_is_wanted(batch, releases, packages))
+                yield from (row for row in found.to_pylist() if (row["release"], row["package"]) in names)
+
+    def _values(self, name: str, cves: set[str]) -> dict[str, Any]:
+        with self._opened(name) as file:
+            table = file.read(columns=["cve", "value"])
+        found = table.filter(pc.is_in(table["cve"], pa.array(sorted(cves), pa.string())))
+        return dict(zip(found["cve"].to_pylist(), found["value"].to_pylist(), strict=True))
+
+    def _facts_in(self, name: str) -> Facts:
+        with self._opened(name.removesuffix(".parquet")) as file:
+            stated = json.loads(file.schema_arrow.metadata[_METADATA])
+            if stated.pop("layout") != _LAYOUT:
+                raise AuditError(
+                    f"advisories {self.place}: {name} was written by another version of this library; update or import anew"
+                )
+            known = {field.name for field in fields(Facts)}
+            return Facts(**{key: value for key, value in stated.items() if key in known})
+
+    def _opened(self, source: str) -> _Opened:
+        return _Opened(self._fs, self._path(source), f"advisories {self.place}")
+
+    def _path(self, source: str) -> str:
+        return f"{self._root}/{source.replace(':', '-').replace(' ', '_')}.parquet"
+
+
+class _Opened:
+    """A file of the database while it is read; what is wrong with it is one error that names it."""
+
+    def __init__(self, filesystem: Any, path: str, what: str) -> None:
+        self._fs, self._path, self._what = filesystem, path, what
+
+    def __enter__(self) -> pq.ParquetFile:
+        try:
+            self._file = self._fs.open(self._path, "rb")
+        except OSError as error:
+            raise AuditError(f"{self._what}: {self._path.rpartition('/')[2]}: {error.strerror or error}") from error
+        try:
+            return pq.ParquetFile(self._file, page_checksum_verification=True)
+        except (pa.ArrowException, OSError) as error:
+            self._file.close()
+            raise self._damaged(error) from error
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._file.close()
+        if isinstance(error, (pa.ArrowException, OSError, ValueError, KeyError, TypeError)):
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: BaseException) -> AuditError:
+        name = self._path.rpartition("/")[2]
+        return AuditError(
+            f"{self._what}: {name} is damaged ({' '.join(str(error).split())[:200]}); update or import it anew"
+        )
+
+
+def source_of(ecosystem: str) -> str:
+    """Return the name of the source that holds an ecosystem's advisories."""
+    return f"{_OSV}{ecosystem}"
+
+
+def ecosystem_of(source: str) -> str | None:
+    """Return the ecosystem whose advisories a source holds, None for a list of CVEs."""
+    return source.removeprefix(_OSV) if source.startswith(_OSV) else None
+
+
+def default_place() -> str:
+    """Return where advisories are when nobody says where: AUDIT_ADVISORIES, else below the user's cache folder (XDG_CACHE_HOME)."""
+    return os.environ.get(ENVIRONMENT) or str(Path(platformdirs.user_cache_dir("audit-lib"), "advisories"))
+
+
+def _may_hold(file: pq.ParquetFile, group: int, releases: pa.Array, packages: pa.Array) -> bool:
+    """Tell by its least and greatest values whether a group of rows may hold any of these."""
+    ranges = []
+    for column, wanted in ((0, releases), (1, packages)):
+        statistics = file.metadata.row_group(group).column(column).statistics
+        if statistics is None or not statistics.has_min_max:
+            return True
+        ranges.append((statistics.min, statistics.max, wanted))
+    if not _any_between(*ranges[0]):
+        return False
+    # Names are in order within a release only.
+    return ranges[0][0] != ranges[0][1] or _any_between(*ranges[1])
+
+
+def _any_between(least: str, greatest: str, wanted: pa.Array) -> bool:
+    return bool(pc.any(pc.and_(pc.greater_equal(wanted, least), pc.less_equal(wanted, greatest))).as_py())
+
+
+def _is_wanted(rows: pa.Table | pa.RecordBatch, releases: pa.Array, packages: pa.Array) -> pa.Array:
+    return pc.and_(pc.is_in(rows["package"], packages), pc.is_in(rows["release"], releases))
+
+
+def _newest(table: pa.Table) -> pa.Table:
+    """Return the rows of each record as it was modified last; of two from the same time, the later ones here."""
+    newest: dict[str, str] = {}
+    ids, times = table["id"].to_pylist(), [time or "" for time in table["modified"].to_pylist()]
+    for identity, time in zip(ids, times, strict=True):
+        newest[identity] = max(time, newest.get(identity, ""))
+    keys = zip(ids, table["release"].to_pylist(), table["package"].to_pylist(), strict=True)
+    kept = {key: row for row, key in enumerate(keys) if times[row] == newest[key[0]]}
+    return table.take(pa.array(sorted(kept.values()), pa.int64()))

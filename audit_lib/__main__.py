@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from audit_lib.audit import TABLES, Audit
 from audit_lib.commands.shared import (
+    ADVISORIES_OPTION,
     FORMATS,
     PLAIN_HTTP_OPTION,
     POLICY_OPTION,
@@ -57,7 +58,7 @@ _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 
 
 # Commands with a module of their own in `audit_lib.commands`; imported when one is asked for, or all of them for --help.
-_LATER = ("check", "fleet", "policy", "same", "store")
+_LATER = ("advisories", "check", "fleet", "policy", "same", "store")
 
 
 class _Commands(click.Group):
@@ -135,7 +136,7 @@ def inspect(
         raise click.UsageError(f"{form} is the whole image: leave out --table")
     found = audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
     if table not in {None, _ALL} and not found.knows(table) and not quiet:
-        click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: its source does not tell", err=True)
+        click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: {_why_unknown(table)}", err=True)
     if form in _SBOM_FORMATS:
         write_text(_sbom(found, form).removesuffix("\n"), output)
     elif table is None and form == "table":
@@ -146,6 +147,12 @@ def inspect(
         name = table or "image"
         write_table(getattr(found, name), form, output, is_known=found.knows(name))
     finish(found.gaps, found.is_damaged, quiet=quiet)
+
+
+def _why_unknown(table: str) -> str:
+    if table.startswith("vulnerabilit"):
+        return "no advisories are held that speak of its packages (image-audit advisories update)"
+    return "its source does not tell"
 
 
 _APP_HELP = "An application's image that was built on FULL: which of its files would break on MINIMAL."
@@ -250,6 +257,7 @@ Examples:
 )
 @click.option("--app", metavar="REFERENCE", help=_APP_HELP)
 @PLAIN_HTTP_OPTION
+@ADVISORIES_OPTION
 @STORE_OPTION
 @click.pass_obj
 def report(

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -46,6 +46,9 @@ from audit_lib.tables import (
 from audit_lib.units import format_bytes, format_count, format_share
 from audit_lib.vulnerabilities import count_vulnerabilities
 
+if TYPE_CHECKING:
+    from audit_lib.vulnerabilities.database import Database as Advisories
+
 # The tables of an `Audit`, by its attributes' names; each new one has a line here.
 TABLES: Mapping[str, type[Row]] = {
     "image": Image,
@@ -84,7 +87,8 @@ class Audit:
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
-    attached to the image is not known, where its registry was asked. `policy`, `today_utc`: what `findings` are judged by.
+    attached to the image is not known, where its registry was asked. `vulnerability_gaps`: of which packages the advisories that
+    are held say nothing. `policy`, `today_utc`: what `findings` are judged by.
     """
 
     image: pd.DataFrame
@@ -108,6 +112,7 @@ class Audit:
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     referrers_problem: str | None = None
+    vulnerability_gaps: tuple[str, ...] = ()
     policy: Policy = field(default_factory=read_policy)
     today_utc: str = field(default_factory=lambda: now_utc()[:_DAY])
 
@@ -119,7 +124,7 @@ class Audit:
     @property
     def vulnerability_counts(self) -> pd.DataFrame:
         """How many vulnerabilities each source finds, counted in three ways (schema `VulnerabilityCount`)."""
-        return count_vulnerabilities(self.vulnerabilities)
+        return count_vulnerabilities(self.vulnerabilities, self.vulnerability_coverage)
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
@@ -170,6 +175,7 @@ class Audit:
                 f"{self.image['image'].iloc[0]}: {unread:,} of {len(self.binaries):,} ELF files could not be read: what they need "
                 "and how they were hardened is unknown (see binaries)"
             )
+        said += self.vulnerability_gaps
         hidden = self.surface[self.surface["status"] == "unknown"]
         hidden = hidden.assign(place=hidden["path"].fillna(hidden["name"]))
         said += [f"{row.image}: {row.category} are unknown: {row.place}: {row.detail}" for row in hidden.itertuples()]
@@ -190,6 +196,7 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     check_files: bool = False,
     policy: Policy | str | os.PathLike[str] | None = None,
     today_utc: str | None = None,
+    advisories: Advisories | str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
@@ -199,7 +206,9 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     nothing. `limits` bound what an image may ask for. `check_files` hashes every file and compares it with what its package
     states (see `altered_files`); that takes about as long again. `policy` (a file, or what `compliance.read_policy` returns;
     default the default policy) and `today_utc` (a day such as 2026-01-31; default the day of the run, for a sample one that stays)
-    are what `findings` are judged by. `progress` is called with (layer, stored bytes just read).
+    are what `findings` are judged by. `advisories` is where the advisories are that its packages are held against (see
+    `image-audit advisories`): a folder, an fsspec URL or a `Database` of them; default AUDIT_ADVISORIES, else the user's cache
+    folder, for a sample nothing; "none" asks none. `progress` is called with (layer, stored bytes just read).
 
     Raises `AuditError` where there is no such image, where it is not what its format says, or where a digest is wrong.
     A package database that cannot be read is not an error: it is a `damaged` row of `databases`, and `gaps` says it.
@@ -212,7 +221,8 @@ def audit(  # noqa: PLR0913 - what is asked of an image
 
         document = stated.find_document(reference)
         if document is not None:
-            return replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
+            read = replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
+            return _with_vulnerabilities(read, advisories)
     digests = ALGORITHMS if check_files else ()
     kept = opened_store(store)
     finished = Finished(kept, reference, limits, digests)
@@ -224,8 +234,9 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     facts, assembled = found
     if today_utc is None and source == sample.SCHEME:
         today = sample.AS_OF
-    return Audit(
-        **assembled.tables,
+    tables: dict[str, Any] = {**assembled.tables}
+    made = Audit(
+        **tables,
         referrers=make_table(Referrer, [Referrer(image=reference, **asdict(one)) for one in facts.referrers or ()]),
         vulnerabilities=make_table(Vulnerability, []),
         vulnerability_coverage=make_table(VulnerabilityCoverage, []),
@@ -235,6 +246,24 @@ def audit(  # noqa: PLR0913 - what is asked of an image
         referrers_problem=facts.referrers_problem,
         policy=policy,
         today_utc=today,
+    )
+    return _with_vulnerabilities(made, advisories)
+
+
+def _with_vulnerabilities(found: Audit, advisories: Advisories | str | os.PathLike[str] | None) -> Audit:
+    """Return an audit with what the advisories that are held say of its packages; as it is where they say nothing."""
+    from audit_lib.vulnerabilities.assessing import assess  # noqa: PLC0415 - see `_read`
+
+    image = found.image.iloc[0]
+    assessed = assess(found.packages, image, advisories, is_own_choice=image["source"] == sample.SCHEME)
+    if assessed is None:
+        return found
+    return replace(
+        found,
+        vulnerabilities=assessed.vulnerabilities,
+        vulnerability_coverage=assessed.coverage,
+        unknown=found.unknown - (_OF_VULNERABILITIES if assessed.is_known else {"vulnerability_coverage"}),
+        vulnerability_gaps=assessed.gaps,
     )
 
 

@@ -52,6 +52,7 @@ _FACTS = (
 )
 _TABLES = ("errors", "units", "tables", "sizes")
 _STATEMENTS = ("errors", "formats.base", "formats.documents", "sboms.base", "tables", "vulnerabilities.*")
+_OF_ADVISORIES = ("pandas", "platformdirs", "pyarrow")
 _ANY = ("*",)
 
 # The seams as code: imports go down only. A new module gets a row here, or falls under one.
@@ -197,7 +198,18 @@ SEAMS = {
     # Reports and statements are JSON from strangers, as SBOMs are.
     "vulnerabilities.reports": Seam(_STATEMENTS),
     "vulnerabilities.reports.*": Seam(_STATEMENTS),
-    "vulnerabilities.*": Seam((*_TABLES, "vulnerabilities.*"), ("pandas", "pyarrow", "univers", "packageurl")),
+    "vulnerabilities.database": Seam(
+        ("errors", "store", "tables", "vulnerabilities.base", "vulnerabilities.records"), _OF_ADVISORIES
+    ),
+    "vulnerabilities.ecosystems": Seam((), ("packageurl",)),
+    "vulnerabilities.versions": Seam((), ("univers",)),
+    "vulnerabilities.lists": Seam(),
+    "vulnerabilities.intake": Seam(("errors", "vulnerabilities.lists")),
+    # What fetches advisories speaks HTTP as registries' clients do.
+    "vulnerabilities.fetching": Seam((*_HTTP, "sources.http")),
+    "vulnerabilities.taking": Seam(("clock", "errors", "vulnerabilities.*")),
+    "vulnerabilities.updating": Seam(("clock", "errors", "vulnerabilities.*")),
+    "vulnerabilities.*": Seam((*_TABLES, "vulnerabilities.*"), ("cvss", "pandas", "pyarrow", "univers", "packageurl")),
     "clock": Seam(("errors",)),
     "marked": Seam(("errors",), ("yaml",)),
     "settings": Seam(("errors", "marked", "units")),

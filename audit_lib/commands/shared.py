@@ -24,6 +24,7 @@ from audit_lib.layer import Limits
 from audit_lib.reference import SBOM, SBOM_PURPOSE
 from audit_lib.sources import SOURCES
 from audit_lib.sources.urls import PLAIN_HTTP
+from audit_lib.vulnerabilities.base import ENVIRONMENT as ADVISORIES
 
 WRONG_INPUT = 2
 FORMATS = ("table", "csv", "json", "parquet")
@@ -79,6 +80,22 @@ STORE_OPTION = click.option(
 )
 
 
+def _chosen_advisories(_: click.Context, __: click.Parameter, place: str | None) -> None:
+    """Have every audit of this run hold its packages against these advisories."""
+    if place is not None:
+        os.environ[ADVISORIES] = place
+
+
+ADVISORIES_OPTION = click.option(
+    "--advisories",
+    metavar="PLACE",
+    expose_value=False,
+    callback=_chosen_advisories,
+    help="Where advisories are held (see image-audit advisories): a folder, an fsspec URL, or none.  "
+    "[default: AUDIT_ADVISORIES, else the cache folder]",
+)
+
+
 def _named_plain(_: click.Context, __: click.Parameter, hosts: tuple[str, ...]) -> None:
     """Have everything in this run speak plain http to these hosts, a notebook in a process of its own too."""
     if hosts:
@@ -116,6 +133,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Which image of an index, such as linux/arm64.  [default: this machine's]",
         ),
         PLAIN_HTTP_OPTION,
+        ADVISORIES_OPTION,
         STORE_OPTION,
     ):
         command = option(command)

@@ -11,6 +11,8 @@ from audit_lib.tables import Vulnerability, VulnerabilitySeverity, make_table
 
 # Whose word a row is that the library's own matching made.
 OWN = "audit-lib"
+# The environment variable that names where advisories are held.
+ENVIRONMENT = "AUDIT_ADVISORIES"
 # Worst first, as the column `severity` has them.
 SEVERITIES: tuple[VulnerabilitySeverity, ...] = ("critical", "high", "medium", "low", "negligible", "unknown")
 # The words of advisories and scanners for these.

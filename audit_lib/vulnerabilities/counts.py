@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from audit_lib.tables import CountedThing, VulnerabilityCount, VulnerabilitySeverity, make_table
-from audit_lib.vulnerabilities.base import SEVERITIES
+from audit_lib.vulnerabilities.base import OWN, SEVERITIES
 
 # From this score on (FIRST's EPSS, a probability) an exploit within 30 days counts as likely.
 LIKELY = 0.1
@@ -16,18 +16,22 @@ _GROUPS: tuple[Literal["all"] | VulnerabilitySeverity, ...] = ("all", *SEVERITIE
 _GONE = ("not_affected", "fixed")
 
 
-def count_vulnerabilities(vulnerabilities: pd.DataFrame) -> pd.DataFrame:
+def count_vulnerabilities(vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return how many vulnerabilities each source finds, in three ways (schema `VulnerabilityCount`).
 
     `vulnerabilities`: a table of schema `Vulnerability`. A vulnerability counts once for its worst severity; it is fixable where
-    any of its rows has a fixed version. Of a source without rows there is nothing to group by:
-    that it found none is for the caller to say, who knows whether it was asked.
+    any of its rows has a fixed version. `coverage` (schema `VulnerabilityCoverage`): what was held against advisories; with it, the
+    library's own matching counts 0 where it found nothing. Of any other source without rows there is nothing to group by.
     """
-    return make_table(VulnerabilityCount, _rows(vulnerabilities))
+    return make_table(VulnerabilityCount, _rows(vulnerabilities, coverage))
 
 
-def _rows(vulnerabilities: pd.DataFrame) -> Iterator[VulnerabilityCount]:
-    for (image, found_by), rows in vulnerabilities.groupby(["image", "found_by"]):
+def _rows(vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None) -> Iterator[VulnerabilityCount]:
+    sources = {(str(image), str(by)): rows for (image, by), rows in vulnerabilities.groupby(["image", "found_by"])}
+    asked = {} if coverage is None else _dates(coverage[coverage["status"].isin(["matched", "by_distribution"])])
+    for image in asked:
+        sources.setdefault((image, OWN), vulnerabilities.iloc[:0])
+    for (image, found_by), rows in sources.items():
         each = _each_once(rows)
         remaining = _each_once(rows[~rows["status"].isin(_GONE)])
         ways: tuple[tuple[CountedThing, pd.DataFrame], ...] = (
@@ -35,22 +39,28 @@ def _rows(vulnerabilities: pd.DataFrame) -> Iterator[VulnerabilityCount]:
             ("unique ids", each),
             ("after VEX", remaining),
         )
-        dates, versions = (sorted(rows[name].dropna().unique()) for name in ("data_utc", "found_by_version"))
+        dates = {*rows["data_utc"].dropna(), *(asked.get(image, ()) if found_by == OWN else ())}
+        versions = {*rows["found_by_version"].dropna()}
         for counted, table in ways:
             for severity in _GROUPS:
                 chosen = table if severity == "all" else table[table["severity"] == severity]
                 yield VulnerabilityCount(
-                    image=str(image),
-                    found_by=str(found_by),
+                    image=image,
+                    found_by=found_by,
                     counted=counted,
                     severity=severity,
                     vulnerability_count=len(chosen),
                     fixable_count=int(chosen["is_fixable"].sum()),
                     known_exploited_count=_known(chosen["is_known_exploited"], rows["is_known_exploited"]),
                     epss_count=_known(chosen["epss_score"].ge(LIKELY), rows["epss_score"]),
-                    data_utc=", ".join(dates) or None,
-                    found_by_version=", ".join(versions) or None,
+                    data_utc=", ".join(sorted(dates)) or None,
+                    found_by_version=", ".join(sorted(versions)) or None,
                 )
+
+
+def _dates(coverage: pd.DataFrame) -> dict[str, set[str]]:
+    """Return the dates of the advisories that each image was held against."""
+    return {str(image): {*rows["data_utc"].dropna()} for image, rows in coverage.groupby("image")}
 
 
 def _each_once(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ reads meets the old one or the new one, whole.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,9 +23,9 @@ import pyarrow.parquet as pq
 from audit_lib.errors import AuditError
 from audit_lib.store import open_place, write_whole
 from audit_lib.tables import AdvisorySource, make_table
+from audit_lib.vulnerabilities.base import ENVIRONMENT
 from audit_lib.vulnerabilities.records import Affected
 
-ENVIRONMENT = "AUDIT_ADVISORIES"
 NONE = "none"
 KEV, EPSS = "kev", "epss"
 _OSV = "osv:"
@@ -62,7 +63,10 @@ _LISTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a file of the database says of itself; the columns of `AdvisorySource`, and what an update asks a server by."""
+    """What a file of the database says of itself: the columns of `AdvisorySource`, what an update asks a server by (`url`, `etag`).
+
+    `releases`: those of a distribution that any record names; of others nothing is known.
+    """
 
     source: str
     data_utc: str | None = None
@@ -76,6 +80,7 @@ class Facts:
     detail: str | None = None
     url: str | None = None
     etag: str | None = None
+    releases: tuple[str, ...] = ()
 
 
 class Rows:
@@ -138,6 +143,11 @@ class Database:
         names = sorted(str(path).rpartition("/")[2] for path in found)
         every = [self._facts_in(name) for name in names if name.endswith(".parquet") and not name.startswith(".")]
         return {facts.source: facts for facts in every}
+
+    def state(self) -> str:
+        """Return a text that changes when what is held does."""
+        said = [asdict(replace(facts, updated_utc=None)) for facts in self.facts().values()]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     def table(self) -> pd.DataFrame:
         """Return what is held (schema `AdvisorySource`), one row a source."""
@@ -202,11 +212,12 @@ class Database:
         facts = replace(
             facts,
             source=source_of(ecosystem),
-            # A record without a time may be the newest.
-            data_utc=None if times.null_count else pc.max(times).as_py(),
+            # A record without a time may be the newest; where many have none, the date of the rest says little.
+            data_utc=None if times.null_count * 100 > len(table) else pc.max(times).as_py(),
             record_count=pc.count_distinct(table["id"]).as_py(),
             package_count=len(table.group_by(["release", "package"]).aggregate([])),
             withdrawn_count=pc.count_distinct(withdrawn["id"]).as_py(),
+            releases=tuple(sorted(pc.unique(table["release"]).to_pylist())),
         )
         self._write(table, facts)
         return facts
@@ -255,6 +266,7 @@ class Database:
                     f"advisories {self.place}: {name} was written by another version of this library; update or import anew"
                 )
             known = {field.name for field in fields(Facts)}
+            stated["releases"] = tuple(stated["releases"])
             return Facts(**{key: value for key, value in stated.items() if key in known})
 
     def _opened(self, source: str) -> _Opened:

@@ -14,7 +14,7 @@ import pandas as pd
 from audit_lib.tables import Vulnerability, VulnerabilityCoverage, VulnerabilitySeverity, make_table
 from audit_lib.vulnerabilities import ecosystems
 from audit_lib.vulnerabilities.base import OWN, SEVERITIES, severity_word, vulnerabilities_table
-from audit_lib.vulnerabilities.database import Database, Loaded, source_of
+from audit_lib.vulnerabilities.database import Database, Facts, Loaded, source_of
 from audit_lib.vulnerabilities.ecosystems import Subject
 from audit_lib.vulnerabilities.scores import newest_score
 from audit_lib.vulnerabilities.versions import InvalidVersionError, version_key
@@ -45,7 +45,7 @@ class Hit:
     why: str
 
 
-def load_for(database: Database, packages: pd.DataFrame, image: Mapping[str, Any]) -> tuple[list[Asked], Loaded]:
+def load_for(database: Database, packages: pd.DataFrame, image: pd.Series) -> tuple[list[Asked], Loaded]:
     """Return what is asked of the packages of an image (schemas `Package`, `Image`), and what a database holds of it."""
     asked = asked_of(packages, _text(image["distro_id"]), _text(image["distro_version"]))
     wanted = {
@@ -268,8 +268,8 @@ def _status(one: Asked, loaded: Loaded) -> _Status:
     """Return what can be told of a package by what is held."""
     if one.subject is None or one.status == "no_version":
         return one.status
-    is_held = source_of(one.subject.ecosystem) in loaded.facts and one.subject.release is not None
-    return one.status if is_held else "no_data"
+    facts = loaded.facts.get(source_of(one.subject.ecosystem))
+    return one.status if facts is not None and one.subject.release in facts.releases else "no_data"
 
 
 def _coverage(judged: Iterable[tuple[Asked, _Status]], loaded: Loaded, image: str) -> pd.DataFrame:
@@ -289,13 +289,13 @@ def _coverage(judged: Iterable[tuple[Asked, _Status]], loaded: Loaded, image: st
                 status=status,
                 package_count=len(members),
                 data_utc=None if facts is None else facts.data_utc,
-                detail=_detail(status, members),
+                detail=_detail(status, members, facts),
             )
         )
     return make_table(VulnerabilityCoverage, rows)
 
 
-def _detail(status: _Status, members: Sequence[Asked]) -> str | None:
+def _detail(status: _Status, members: Sequence[Asked], facts: Facts | None) -> str | None:
     subject = members[0].subject
     if status == "by_distribution":
         return "brought by packages of the distribution, which answers for them"
@@ -306,11 +306,10 @@ def _detail(status: _Status, members: Sequence[Asked]) -> str | None:
             [f"{one.package['name']} {one.package['version'] or '(no version)'}" for one in members]
         )
     if status == "no_data" and subject is not None:
-        return (
-            "the image does not say which release it is"
-            if subject.release is None
-            else f"no advisories of {subject.ecosystem} are held"
-        )
+        if subject.release is None:
+            return "the image does not say which release it is"
+        held = "" if facts is None else f" (those of {subject.ecosystem} that are held name other releases)"
+        return f"no advisories of {subject.place} are held{held}"
     return None
 
 

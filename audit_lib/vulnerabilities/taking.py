@@ -52,7 +52,7 @@ def import_paths(
     paths: Sequence[Path],
     *,
     limits: Limits | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> Outcome:
     """Take over advisories out of files and folders; of a record that is held already, the one that was modified last stays.
 
@@ -84,7 +84,7 @@ def import_paths(
 
 
 def take(
-    items: Iterable[Item], taken: Taken, *, only: str | None = None, progress: Callable[[int], None] | None = None
+    items: Iterable[Item], taken: Taken, *, only: str | None = None, progress: Callable[[int], object] | None = None
 ) -> None:
     """Read what files hold into `taken`; of each record what it says of the ecosystem `only`, or of all."""
     for item in items:

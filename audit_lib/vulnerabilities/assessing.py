@@ -1,0 +1,71 @@
+"""What the advisories that are held say of one image, and of what in it they say nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from audit_lib.units import format_count
+from audit_lib.vulnerabilities.base import ENVIRONMENT
+from audit_lib.vulnerabilities.database import NONE, Database, ecosystem_of
+from audit_lib.vulnerabilities.matching import load_for, match
+
+_SAID = ("image", "format", "package_count", "detail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessed:
+    """Tables of the schemas `Vulnerability` and `VulnerabilityCoverage`, and `gaps`: what is unknown, a sentence each.
+
+    `is_known`: whether the advisories that are held speak of any of the packages; where not, no rows mean nothing.
+    """
+
+    vulnerabilities: pd.DataFrame
+    coverage: pd.DataFrame
+    gaps: tuple[str, ...]
+    is_known: bool
+
+
+def assess(
+    packages: pd.DataFrame,
+    image: pd.Series,
+    advisories: Database | str | os.PathLike[str] | None,
+    *,
+    is_own_choice: bool,
+) -> Assessed | None:
+    """Return what advisories say of an image's packages; None where that is unknown, which is not none.
+
+    It is unknown where no advisories are held, or where the packages are unknown.
+    `packages`, `image`: the table of an audit, and the row of its image. `advisories`: where they are, default AUDIT_ADVISORIES,
+    else the user's cache folder; "none" asks none. With `is_own_choice` the folder counts only where somebody named it: what a
+    sample shows must not depend on what this machine has. Raises `AuditError` where the database is damaged.
+    """
+    if advisories is None and is_own_choice and ENVIRONMENT not in os.environ:
+        return None
+    database = advisories if isinstance(advisories, Database) else None
+    if database is None:
+        where = os.fspath(advisories) if advisories is not None and not isinstance(advisories, Database) else None
+        if (os.environ.get(ENVIRONMENT) if where is None else where) == NONE:
+            return None
+        database = Database(where)
+    if pd.isna(image["package_count"]) and not len(packages):
+        return None
+    if not any(ecosystem_of(source) for source in database.facts()):
+        return None
+    asked, loaded = load_for(database, packages, image)
+    vulnerabilities, coverage = match(asked, loaded, str(image["image"]))
+    return Assessed(
+        vulnerabilities=vulnerabilities,
+        coverage=coverage,
+        gaps=tuple(_gaps(coverage)),
+        is_known=not len(coverage) or bool(coverage["status"].isin(["matched", "by_distribution"]).any()),
+    )
+
+
+def _gaps(coverage: pd.DataFrame) -> Iterator[str]:
+    unknown = coverage[coverage["status"] == "no_data"]
+    for image, form, count, why in zip(*(unknown[name] for name in _SAID), strict=True):
+        yield f"{image}: whether {format_count(count)} {form} packages have vulnerabilities is unknown, not none: {why}"

@@ -275,7 +275,7 @@ def test_a_notebook_that_does_not_exist_or_is_none_is_an_error(tmp_path):
 
 def test_an_unknown_format_and_a_folder_that_is_a_file_are_errors(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(AuditError, match=r"^format 'docx': expected one of csv, parquet, .*, html$"):
+    with pytest.raises(AuditError, match=r"^format 'docx': expected one of csv, parquet, .*, html, pdf$"):
         run_report(write_notebook(tmp_path), tmp_path / "out", {}, formats=["docx"])
     with pytest.raises(AuditError, match=r"file: expected a folder for the report, found a file$"):
         run_report(write_notebook(tmp_path), tmp_path / "file", {})

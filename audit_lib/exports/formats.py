@@ -47,18 +47,46 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """A format by its name: what writes it, what for, and whether it is made of what a notebook hands over of its images."""
+    """A format by its name: what writes it, what for, and whether it is made of what a notebook hands over of its images.
+
+    `check` raises `AuditError` where it cannot be written on this machine.
+    """
 
     name: str
     purpose: str
     write: Callable[[Made], None]
     is_of_images: bool = False
+    check: Callable[[], None] = lambda: None
 
 
 def _html(made: Made) -> None:
     from audit_lib.exports.html import render_html  # noqa: PLC0415 - see above
 
     made.write("report.html", render_html(made.notebook, made.page, folder=made.source.parent))
+
+
+def _pdf(made: Made) -> None:
+    from audit_lib.exports.pdf import pdf_of  # noqa: PLC0415 - see above
+
+    inside = _inside(made.folder)
+    made.write("report.pdf", pdf_of(made.notebook, made.page, folder=made.source.parent, attachments=inside))
+
+
+def _can_pdf() -> None:
+    from audit_lib.exports.pdf import check_pango  # noqa: PLC0415 - see above
+
+    check_pango()
+
+
+def _inside(folder: Path) -> dict[str, Path]:
+    """Return the files of a report that other programs read, by the names that they have inside the PDF.
+
+    Parquet is left out: it says the same as the CSV beside it. A name that several folders have is told by the folder.
+    """
+    found = [*folder.glob("tables/*.csv"), *folder.glob("sbom/*"), *folder.glob("oscal/*")]
+    found += [path for path in folder.glob("*") if path.suffix in {".md", ".sarif", ".xlsx", ".xml"}]
+    names = [path.name for path in found]
+    return {path.name if names.count(path.name) == 1 else f"{path.parent.name}-{path.name}": path for path in found}
 
 
 def _cyclonedx(made: Made) -> None:
@@ -138,6 +166,7 @@ FORMATS: Mapping[str, Format] = {
         Format(name="markdown", purpose="summary.md, for a pull request", write=_markdown, is_of_images=True),
         Format(name="xlsx", purpose="report.xlsx, a sheet a table", write=_xlsx),
         Format(name="html", purpose="report.html, one page that opens offline", write=_html),
+        Format(name="pdf", purpose="report.pdf, PDF/A-3 with tables and exports inside", write=_pdf, check=_can_pdf),
     )
 }
 
@@ -145,7 +174,8 @@ FORMATS: Mapping[str, Format] = {
 def chosen_formats(names: Iterable[str], notebook: NotebookNode, called: str) -> list[Format]:
     """Return the formats of these names in the order in which they are written, each once.
 
-    Raises `AuditError` for a name that is none, and for a format that is made of images where the notebook hands none over.
+    Raises `AuditError` for a name that is none, for a format that is made of images where the notebook hands none over, and for one
+    that cannot be written on this machine.
     """
     wanted = [name.strip() for name in names]
     for name in wanted:
@@ -160,7 +190,10 @@ def chosen_formats(names: Iterable[str], notebook: NotebookNode, called: str) ->
                 f"{called}: format {name!r} is made of single images, and this notebook hands none over (it does not call "
                 f"write_audits); expected some of {fitting}"
             )
-    return [one for one in FORMATS.values() if one.name in wanted]
+    chosen = [one for one in FORMATS.values() if one.name in wanted]
+    for one in chosen:
+        one.check()
+    return chosen
 
 
 def drop_unasked(folder: Path, formats: Iterable[Format]) -> None:

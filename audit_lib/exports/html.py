@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,22 @@ def render_html(notebook: NotebookNode, page: Page, *, folder: Path) -> str:
     )
 
 
-def render(template: str, content: Content, page: Page, **values: object) -> str:
-    """Return a template of the report filled with a notebook's content and with what the page says beside it."""
+def render(
+    template: str,
+    content: Content,
+    page: Page,
+    *,
+    lay_out: Callable[[Markup, str], Markup] | None = None,
+    **values: object,
+) -> str:
+    """Return a template of the report filled with a notebook's content and with what the page says beside it.
+
+    `lay_out`: what is done to the HTML of each part, such as a table, given the part's kind.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["laid_out"] = lay_out or (lambda table, _: table)
     return environment.get_template(template).render(
         title=content.title or page.notebook or "Report",
         title_page=content.title_page,

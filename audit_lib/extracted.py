@@ -84,6 +84,7 @@ def _by_file(
     for path, facts in sorted((rows | unread).items()):
         owner = ownership.owner(path)
         named = {"image": label, "path": plain_text(f"/{path}"), "package": owner[1] if owner else None}
+        known = {**facts, **named}
         for name, values in columns.items():
-            values.append({**facts, **named}.get(name))
+            values.append(known.get(name))
     return make_table(row, columns)

@@ -21,6 +21,7 @@ class Ownership:
         self.rootfs = inventory.rootfs
         self.paths = self.rootfs.paths()
         self.entries, self.inodes = self.rootfs.entries(self.paths)
+        self._shared = self.rootfs.shared_inodes()
         self._rows = {path: row for row, path in enumerate(self.paths)}
         self.owners: list[tuple[str, str] | None] = [None] * len(self.paths)
         self.owner_counts = [0] * len(self.paths)
@@ -68,7 +69,7 @@ class Ownership:
 
     @cached_property
     def _further_names(self) -> dict[tuple[int, int] | None, list[int]]:
-        names: dict[tuple[int, int] | None, list[int]] = {inode: [] for inode in self.rootfs.shared_inodes()}
+        names: dict[tuple[int, int] | None, list[int]] = {inode: [] for inode in self._shared}
         for row, inode in enumerate(self.inodes) if names else ():
             if inode in names:
                 names[inode].append(row)
@@ -106,9 +107,12 @@ class Ownership:
             self.owner_counts[row] += 1
             if self.owners[row] is None:
                 self.owners[row] = owner
-        weights = {self.inodes[row]: self.entries[row].size for row in rows}
+        entries, inodes, shared = self.entries, self.inodes, self._shared
+        # a file with several names weighs once; most have one
         size, count = self.weights.get(id(found), (0, 0))
-        self.weights[id(found)] = (size + sum(weights.values()), count + len(rows))
+        size += sum(entries[row].size for row in rows if inodes[row] not in shared)
+        size += sum({inodes[row]: entries[row].size for row in rows if inodes[row] in shared}.values()) if shared else 0
+        self.weights[id(found)] = (size, count + len(rows))
 
     def _claim_below(self, below: dict[str, list[tuple[Format, Found]]]) -> None:
         rows: dict[str, set[int]] = {folder: set() for folder in below}

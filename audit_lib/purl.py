@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from packageurl import PackageURL
+from packageurl import normalize
 
 from audit_lib.distribution import Distribution
 from audit_lib.formats.base import Format, Found
@@ -53,7 +53,12 @@ def make_purl(
     parts = [re.sub(r"^[\s/]+|[\s/]+$", "", _utf8(part or "")) for part in (namespace, name)]
     version = _utf8(version or "").strip() or None
     spelled = {key: _utf8(value) for key, value in (qualifiers or {}).items()}
-    return PackageURL(type_, parts[0] or None, parts[1] or "?", version, spelled or None).to_string()
+    # PackageURL normalizes what it is given, and again for its text, which is all that is wanted here
+    kind, space, named, stated, qualified, _ = normalize(
+        type_, parts[0] or None, parts[1] or "?", version, spelled or None, None, encode=True
+    )
+    end = f"@{stated}" if stated else ""
+    return f"pkg:{kind}/{f'{space}/' if space else ''}{named}{end}{f'?{qualified}' if qualified else ''}"
 
 
 def _utf8(text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from audit_lib import distribution
@@ -20,6 +22,7 @@ from audit_lib.store import Store, recipe_of
 
 # Layers of one image that are read at the same time where the source can: what Docker and Podman do by themselves.
 CONCURRENT = 3
+_TURN_SECONDS = 0.0005
 # Files that are read beside those that the formats ask for.
 _KEEP = (*distribution.GLOBS, *places.GLOBS)
 
@@ -68,7 +71,7 @@ def read_opened(  # noqa: PLR0913 - what is asked of an image
     limits = limits or Limits()
     known = Known(store, limits, digests)
     scans: dict[str, LayerScan] = {}
-    with known:
+    with known, _turns():
         image.early_facts(known.document)
         for scan in _scanned(image, known, limits, digests, progress):
             scans[scan.name] = scan
@@ -207,6 +210,21 @@ class Known:
         """Have an image's configuration kept."""
         if self._store is not None:
             self._store.keep_document(facts.config_digest, facts.config_data)
+
+
+@contextmanager
+def _turns() -> Iterator[None]:
+    """Have threads of Python take turns more often while layers are read.
+
+    A chunk is inflated, or hashed, in less than the 5 ms that Python lets a thread go on before another may ask it to stop: each
+    chunk would wait for the walk longer than it takes.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN_SECONDS))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 class _StoppedError(Exception):

@@ -15,8 +15,8 @@ Progress = Callable[[str, int], object]
 class Limits:
     """How much an image from a stranger may ask for before it is refused with a `LimitError`.
 
-    `entries` and `unpacked_bytes` hold for each layer, and `entries` for the whole image too. `inflation` is how
-    many times its compressed length a layer may become, once it is longer than `inflation_from_bytes`.
+    `entries` and `unpacked_bytes` hold for each layer, and `entries` for the whole image too; `layers` are those of an image.
+    `inflation` is how many times its compressed length a layer may become, once it is longer than `inflation_from_bytes`.
     `searched_bytes` is the largest text that is searched for secrets: what is larger is not.
     `kept_file_bytes` is the largest package-database file that is read, `kept_bytes` all of a layer together, and all
     that is taken out of its other files: a larger one is reported as damaged, not refused. `examined_bytes` is the
@@ -32,6 +32,7 @@ class Limits:
     examined_bytes: int = 512 * 1024**2
     searched_bytes: int = 256 * 1024
     path_bytes: int = 4096
+    layers: int = 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from audit_lib import distribution
-from audit_lib.errors import DigestError, ImageFormatError, UnknownImageError
+from audit_lib.errors import DigestError, ImageFormatError, LimitError, UnknownImageError
 from audit_lib.evidence import EXTRACTORS
 from audit_lib.formats import FORMATS
 from audit_lib.layer import LayerScan, Limits, Progress
@@ -72,11 +72,13 @@ def read_opened(  # noqa: PLR0913 - what is asked of an image
     known = Known(store, limits, digests)
     scans: dict[str, LayerScan] = {}
     with known, _turns():
-        image.early_facts(known.document)
+        _within(limits, len(early.layers) if (early := image.early_facts(known.document)) else 0, reference)
         for scan in _scanned(image, known, limits, digests, progress):
             scans[scan.name] = scan
             known.add(scan)
+            _within(limits, len(scans), reference)
         facts = image.facts()
+        _within(limits, len(facts.layers), reference)
         known.keep_document(facts)
     return Layers(
         facts=facts,
@@ -210,6 +212,12 @@ class Known:
         """Have an image's configuration kept."""
         if self._store is not None:
             self._store.keep_document(facts.config_digest, facts.config_data)
+
+
+def _within(limits: Limits, layers: int, reference: str) -> None:
+    """Raise where an image has more layers than any engine would run: each costs a look at all below it, however small it is."""
+    if layers > limits.layers:
+        raise LimitError(f"{reference}: more than {limits.layers:,} layers (limit `layers`)")
 
 
 @contextmanager

@@ -244,6 +244,13 @@ class Rootfs:
             self._evidence[format] = {path: one for path, one in found.items() if isinstance(one, bytes)}
         return self._evidence[format]
 
+    def hidden_evidence(self, format: str) -> Iterator[tuple[str, int, bytes]]:  # noqa: A002 - the column's name
+        """Yield (path, layer, what was taken out) of files that a layer holds and the tree does not show any more."""
+        for number, scan in enumerate(self.scans):
+            for (form, row), found in scan.evidence.items():
+                if form == format and isinstance(found, bytes) and not any(self._names((number, row))):
+                    yield self._moved.get((number, row)) or scan.paths[row], number + 1, found
+
     def not_examined(self, format: str) -> Mapping[str, str]:  # noqa: A002 - the column's name
         """Return the files that a format asked for and could not look into, with the reason, by path."""
         return {path: found.why for path, found in self._taken(format).items() if isinstance(found, NotKept)}

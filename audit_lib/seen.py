@@ -40,7 +40,11 @@ def seen_in(
         groups=None if group is None else [Group(name, gid, tuple(members)) for name, gid, members in group],
         shells=shells,
         applets={plain_text(f"/{path}"): json.loads(found) for path, found in rootfs.evidence(applets.NAME).items()},
-        secrets=[*_in_files(rootfs, owned), *(_in_configuration(place) for place in places)],
+        secrets=[
+            *_in_files(rootfs, owned),
+            *_in_layers(rootfs),
+            *(_in_configuration(place) for place in places),
+        ],
         config=run if isinstance(run, dict) else {},
         unknown=unknown,
         unsearched=unsearched,
@@ -68,6 +72,17 @@ def _in_files(rootfs: Rootfs, owned: Container[str]) -> Iterator[Secret]:
         for rule, line, shown, is_example in json.loads(found):
             if not (is_example and path in owned):
                 yield Secret(plain_text(f"/{path}"), f"line {line}", rule == PRIVATE_KEY, rule, shown)
+
+
+def _in_layers(rootfs: Rootfs) -> Iterator[Secret]:
+    """Yield the secrets of files that a later layer deleted or replaced: whoever pulls the image has them all the same."""
+    shown = rootfs.evidence(secrets.NAME)
+    for path, layer, found in rootfs.hidden_evidence(secrets.NAME):
+        if shown.get(path) == found:  # copied up with other rights, or written again
+            continue
+        for rule, line, what, is_example in json.loads(found):
+            if not is_example:
+                yield Secret(plain_text(f"/{path}"), f"line {line}", rule == PRIVATE_KEY, rule, what, layer)
 
 
 def _in_configuration(place: Place) -> Secret:

@@ -596,8 +596,9 @@ class SurfaceItem(Row):
     these. `world-writable paths`: files, and folders without the sticky bit, that everybody may write to; `unnamed owners`: paths
     whose user or group id has no name in the image; of both only the topmost. `login users`: those whose shell starts a session;
     `empty passwords`: those who need none. `listening ports`, `volumes`: what the configuration declares. `private keys`,
-    `secrets`: found by the rules of `audit_lib.evidence.secret_rules`; what is secret of them is never told. `kernel modules`,
-    `cron jobs`, `service units`: files where the kernel, cron and the usual supervisors look for them.
+    `secrets`: found by the rules of `audit_lib.evidence.secret_rules`; what is secret of them is never told; in a file that a later
+    layer deleted or replaced they are named with the layer that holds it. `kernel modules`, `cron jobs`, `service units`: files
+    where the kernel, cron and the usual supervisors look for them.
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image", "category", "path", "name")

@@ -131,6 +131,11 @@ def climbing_member(path: Path) -> tuple[str, str]:
     ), "member '../../etc/passwd' climbs out of the root"
 
 
+def too_many_layers(path: Path) -> tuple[str, str]:
+    oci_dir(path / "image", layers=[{"a": "x"}] * 1001)
+    return f"oci-dir:{path / 'image'}", "more than 1,000 layers (limit `layers`)"
+
+
 def link_loop(path: Path) -> tuple[str, str]:
     return with_layer(
         path, layer_tar({"var/lib/dpkg/status": symlink("status")})
@@ -184,6 +189,7 @@ CASES = [
     eight_exbibytes,
     inflating,
     foreign_layer,
+    too_many_layers,
 ]
 
 

@@ -298,6 +298,33 @@ def test_names_that_are_no_text_are_shown_all_the_same(tmp_path):
     assert rows["name"].tolist() == ["password", "label api\\ud801_token: password"]
 
 
+def test_a_secret_in_a_file_that_a_later_layer_deleted_is_still_in_the_image(tmp_path):
+    below = {
+        "srv/app/.env": "PASSWORD=S3cure-7abcdef\n",
+        "srv/old/.env": "PASSWORD=S3cure-8abcdef\n",
+        "srv/new/.env": "PASSWORD=S3cure-9abcdef\n",
+        "srv/kept/.env": "PASSWORD=S3cure-1abcdef\n",
+        "srv/doc/.env": "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE\n",
+    }
+    above = {
+        "srv/app/.wh..env": b"",
+        "srv/old/.wh..wh..opq": b"",
+        "srv/doc/.wh..wh..opq": b"",
+        "srv/new/.env": "PASSWORD=S3cure-0abcdef\nTOKEN=\n\nPASSWORD=S3cure-2abcdef\n",
+        "srv/kept/.env": file(below["srv/kept/.env"].encode(), mode=0o600),
+    }
+    found = audited(tmp_path, {}, below, above)
+    still = "deleted or replaced by a later layer, and still in the image"
+    assert items(found, "secrets") == [
+        ("/srv/app/.env", "password in layer 2", f"line 1: PASSWORD; {still}"),
+        ("/srv/kept/.env", "password", "line 1: PASSWORD"),
+        ("/srv/new/.env", "password", "line 1: PASSWORD; line 4: PASSWORD"),
+        ("/srv/new/.env", "password in layer 2", f"line 1: PASSWORD; {still}"),
+        ("/srv/old/.env", "password in layer 2", f"line 1: PASSWORD; {still}"),
+    ]
+    assert found.findings.set_index("check_id").loc["no-secrets-in-files", "status"] == "fail"
+
+
 def test_of_many_links_a_few_are_listed(tmp_path):
     links = {f"opt/{number:03}/sh": symlink("/bin/dash") for number in range(200)}
     found = audited(tmp_path, {"bin/dash": file("x", **RUN), **links})

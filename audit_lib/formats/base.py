@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 _T = TypeVar("_T")
 
-# A pebibyte: whoever states more fills no disk, but the 64 bits of a column.
-_LARGEST = 1 << 50
+# Eight tebibytes: whoever states more fills no disk, but the 64 bits of a column that a million such sizes are added up in.
+_LARGEST = 1 << 43
 
 
 def size_of(stated: str | int | None, unit: int = 1) -> int | None:

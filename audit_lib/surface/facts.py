@@ -37,13 +37,17 @@ class Group(NamedTuple):
 
 
 class Secret(NamedTuple):
-    """A secret that was found: `where` in the file at `path`, else in the configuration; `shown` is what may be told of it."""
+    """A secret that was found: `where` in the file at `path`, else in the configuration; `shown` is what may be told of it.
+
+    `layer`: the one that alone holds the file, since a later one deleted or replaced it; None for what the image shows.
+    """
 
     path: str | None
     where: str
     is_key: bool
     rule: str
     shown: str
+    layer: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,16 +61,17 @@ def secrets(seen: Seen) -> Iterator[Item]:
     """Yield keys and secrets, those of a rule in a file or a text of the configuration together; what is shown is redacted."""
     for kind in _SOUGHT if seen.unsearched else ():
         yield Item(kind, None, "in files", seen.unsearched, 0, "unknown")
-    groups: dict[tuple[SurfaceCategory, str, str, str], list[Secret]] = {}
+    groups: dict[tuple[SurfaceCategory, str, str, str, int], list[Secret]] = {}
     for secret in seen.secrets:
         category: SurfaceCategory = "private keys" if secret.is_key else "secrets"
         groups.setdefault(
-            (category, secret.path or "", secret.where if not secret.path else "", secret.rule), []
+            (category, secret.path or "", secret.where if not secret.path else "", secret.rule, secret.layer or 0), []
         ).append(secret)
-    for (category, path, where, rule), several in sorted(groups.items()):
+    for (category, path, where, rule, layer), several in sorted(groups.items()):
         said = [f"{one.where}: {one.shown}" if path else one.shown for one in several[:_SHOWN]]
         more = [f"and {len(several) - _SHOWN:,} more"] if len(several) > _SHOWN else []
-        name = rule if path else f"{where}: {rule}"
+        more += ["deleted or replaced by a later layer, and still in the image"] if layer else []
+        name = (f"{rule} in layer {layer}" if layer else rule) if path else f"{where}: {rule}"
         yield Item(category, path or None, name, "; ".join([*said, *more]), len(several))
 
 

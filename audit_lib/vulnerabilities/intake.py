@@ -75,7 +75,7 @@ def read_path(path: Path, limits: Limits) -> Iterator[Item]:
             yield from _file(file, str(file), budget)
 
 
-def read_stream(stream: IO[bytes], place: str, limits: Limits) -> Iterator[Item]:
+def read_stream(stream: io.BufferedReader, place: str, limits: Limits) -> Iterator[Item]:
     """Yield what an open file holds; `place` names it."""
     yield from _content(stream, place, _Budget(limits), os.fstat(stream.fileno()).st_size)
 
@@ -95,7 +95,7 @@ class _Budget:
 class _Unpacked(io.RawIOBase):
     """A packed stream as it is unpacked, held to the limits."""
 
-    def __init__(self, stream: IO[bytes], packed_bytes: int, budget: _Budget) -> None:
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, packed_bytes: int, budget: _Budget) -> None:
         self._stream, self._packed, self._budget, self._got = stream, packed_bytes, budget, 0
 
     def readable(self) -> bool:
@@ -131,14 +131,14 @@ def _file(path: Path, place: str, budget: _Budget) -> Iterator[Item]:
         yield Item(place, problem=f"cannot be read: {error.strerror or error}")
 
 
-def _content(stream: IO[bytes], place: str, budget: _Budget, size: int) -> Iterator[Item]:
+def _content(stream: io.BufferedReader, place: str, budget: _Budget, size: int) -> Iterator[Item]:
     head = stream.read(4)
     stream.seek(0)
     if head in {_ZIP, _EMPTY_ZIP}:
         yield from _members(stream, place, budget)
     elif head[:2] == _GZIP:
         with gzip.GzipFile(fileobj=stream) as packed:
-            yield from _text(_Unpacked(packed, size, budget), place, budget)  # type: ignore[arg-type] # a stream of bytes as well
+            yield from _text(_Unpacked(packed, size, budget), place, budget)
     else:
         yield from _text(stream, place, budget)
 
@@ -162,14 +162,14 @@ def _members(stream: IO[bytes], place: str, budget: _Budget) -> Iterator[Item]:
             continue
         try:
             with archive.open(member) as packed:
-                yield from _text(_Unpacked(packed, member.compress_size, budget), inside, budget)  # type: ignore[arg-type] # see above
+                yield from _text(_Unpacked(packed, member.compress_size, budget), inside, budget)
         except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError, NotImplementedError) as error:
             yield Item(inside, problem=f"cannot be unpacked: {error}")
 
 
-def _text(stream: IO[bytes], place: str, budget: _Budget) -> Iterator[Item]:
+def _text(stream: io.BufferedReader | io.RawIOBase, place: str, budget: _Budget) -> Iterator[Item]:
     """Yield what a text holds: JSON lines, one JSON document, or EPSS's CSV."""
-    lines = io.BufferedReader(stream, _CHUNK)  # type: ignore[type-var] # a raw stream, or a file that is buffered twice
+    lines = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream, _CHUNK)
     number = 0
     try:
         first = _line(lines, budget.limits.record_bytes, 1)

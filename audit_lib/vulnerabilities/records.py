@@ -19,6 +19,8 @@ _NEVER = "0001-"
 _MAX_NAME, _MAX_SUMMARY, _MAX_VERSIONS, _MAX_EVENTS, _MAX_IDS = 500, 300, 20_000, 2_000, 500
 _EVENTS = ("introduced", "fixed", "last_affected", "limit")
 _RANGES = ("ECOSYSTEM", "SEMVER")
+# RustSec's records that nobody looks after a crate any more.
+_NO_VULNERABILITY = ("unmaintained", "notice")
 _DISTRIBUTION_WORDS = ("Ubuntu", "Debian")
 
 
@@ -187,6 +189,8 @@ def _words(entry: Mapping[str, Any]) -> Iterator[str]:
         specific = entry.get(part)
         if isinstance(specific, dict):
             yield from (specific[key] for key in ("severity", "urgency") if isinstance(specific.get(key), str))
+            if specific.get("informational") in _NO_VULNERABILITY:
+                yield "informational"
 
 
 def _vectors(stated: list[Any]) -> tuple[str, ...]:

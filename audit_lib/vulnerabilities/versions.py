@@ -43,7 +43,7 @@ def version_key(scheme: str, version: str) -> Any:
     True
     """
     text = version.strip()
-    if not text or len(text) > _LONGEST or not text.isprintable():
+    if not text or len(text) > _LONGEST or not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidVersionError(f"{version[:_LONGEST]!r} is no version")
     if re.search(rf"\d{{{_MOST_DIGITS}}}", text):
         raise InvalidVersionError(f"{text!r} has a number of more than {_MOST_DIGITS - 1} digits")
@@ -192,7 +192,7 @@ def _univers(name: str, version: str) -> Any:
 
     try:
         return getattr(versions, name)(version)
-    except (versions.InvalidVersion, ValueError, TypeError, AttributeError, IndexError) as error:
+    except Exception as error:  # it raises errors of a dozen kinds, some of its own that have no common base
         raise InvalidVersionError(f"{version!r}: {error}") from error
 
 

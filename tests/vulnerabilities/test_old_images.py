@@ -106,10 +106,7 @@ def test_old_wheels_have_what_the_records_of_pypi_say(shared_database: Database,
     found = audit(_image(tmp_path, layer), advisories=shared_database)
     assert advisories_by_name(found) == split(OF_WHEELS)
     rows = found.vulnerabilities.set_index("vulnerability_id")
-    assert (
-        rows.loc["CVE-2018-18074", ["severity", "cvss_score", "severity_source"]].tolist() == ["critical", 9.8, "cvss"]
-        or True
-    )
+    assert rows.loc["CVE-2018-18074", "advisories"] == "PYSEC-2018-28"
     assert rows.loc["CVE-2023-32681", "fixed_version"] == "2.31.0"
     counts = found.vulnerability_counts.set_index(["counted", "severity"])["vulnerability_count"]
     assert (counts["matches", "all"], counts["unique ids", "all"], counts["after VEX", "all"]) == (48, 48, 48)
@@ -187,15 +184,15 @@ def test_a_sbom_is_held_against_advisories_as_an_image_is(tmp_path: Path):
 
 
 @pytest.mark.parametrize("how", ["cut", "altered", "of another version"])
-def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path, how):
+def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path, monkeypatch, how):
     held = database(tmp_path, [record("X-1", "PyPI", "thing", *before("2"))])
     (path,) = Path(held.place).glob("*.parquet")
     data = path.read_bytes()
-    places = {"cut": data[:-20], "altered": data[:40] + bytes([data[40] ^ 255]) + data[41:], "of another version": data}
-    path.write_bytes(
-        places[how].replace(b'"layout": 1', b'"layout": 9') if how == "of another version" else places[how]
-    )
+    if how == "of another version":
+        monkeypatch.setattr("audit_lib.vulnerabilities.database._LAYOUT", 99)
+    else:
+        path.write_bytes(data[:-20] if how == "cut" else data[:40] + bytes([data[40] ^ 255]) + data[41:])
     site = "usr/lib/python3/dist-packages/thing-1.dist-info/METADATA"
-    said = "was written by another version" if how == "of another version" else "is damaged"
+    said = "was written by another version of this library" if how == "of another version" else "is damaged"
     with pytest.raises(AuditError, match=rf"osv-PyPI\.parquet {said}.*; update or import (it )?anew"):
         audit(_image(tmp_path, {site: "Metadata-Version: 2.1\nName: thing\nVersion: 1\n"}), advisories=held)

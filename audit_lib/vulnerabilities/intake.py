@@ -185,21 +185,14 @@ def _text(stream: io.BufferedReader | io.RawIOBase, place: str, budget: _Budget)
         number = 1
         while line := _line(lines, budget.limits.record_bytes, number + 1):
             number += 1
-            if line.strip():
-                parsed = _parsed(line)
-                where = f"{place}, line {number}"
-                problem = (
-                    "expected one JSON object a line"
-                    if line.endswith(b"\n")
-                    else "the text ends in the middle of a record"
-                )
-                yield from [Item(where, problem=problem)] if parsed is _BROKEN else _document(parsed, where)
-    except json.JSONDecodeError as error:
-        yield Item(place, problem=f"expected JSON (OSV records, KEV) or EPSS's CSV: line {error.lineno}: {error.msg}")
+            yield from _one_line(line, f"{place}, line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Item(place, problem=f"broken off after {number:,} lines: {error}")
-    except (ValueError, RecursionError) as error:
+    except (_RefusedError, lists.ListError) as error:
         yield Item(place, problem=str(error))
+    except (ValueError, RecursionError) as error:
+        why = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
+        yield Item(place, problem=f"expected JSON (OSV records, KEV) or EPSS's CSV: {why}")
 
 
 _BROKEN = object()

@@ -58,7 +58,7 @@ _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 
 
 # Commands with a module of their own in `audit_lib.commands`; imported when one is asked for, or all of them for --help.
-_LATER = ("advisories", "check", "fleet", "policy", "same", "store")
+_LATER = ("advisories", "bundle", "check", "fleet", "policy", "same", "store", "verify")
 
 
 class _Commands(click.Group):

@@ -23,7 +23,8 @@ from audit_lib.exports.annexes import read_annexes, title_facts
 from audit_lib.exports.audits import WrittenAudit, read_audits
 from audit_lib.exports.formats import Made, chosen_formats, drop_unasked
 from audit_lib.exports.html import Page
-from audit_lib.exports.manifest import MANIFEST, SUMS, check_free, files_in, replace_files, write_manifest
+from audit_lib.exports.inputs import inputs_of
+from audit_lib.exports.manifest import ABOUT, check_free, files_in, replace_files, write_manifest
 from audit_lib.exports.notebook import prepare_notebook, tidy_notebook
 from audit_lib.parameters import Parameter, Value, absolute, fit_values, read_parameters
 from audit_lib.tables import Database, Image, Row
@@ -84,8 +85,9 @@ def run_report(
     source = find_notebook(notebook)
     document = prepare_notebook(_read_notebook(source))
     known = read_parameters(document)
-    run = _Run(source, known, fit_values(known, parameters, notebook=source.stem), now_utc())
+    values = fit_values(known, parameters, notebook=source.stem)
     chosen = chosen_formats(formats, document, source.stem)
+    run = _Run(source, known, values, tuple(one.name for one in chosen), now_utc())
     target = Path(output_dir).absolute()
     _check_target(target, run)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +143,7 @@ class _Run:
     source: Path
     known: Mapping[str, Parameter]
     given: Mapping[str, Value]
+    formats: tuple[str, ...]
     started: str
 
     def injected(self, output_dir: str) -> dict[str, Value]:
@@ -212,7 +215,7 @@ def _check_target(target: Path, run: _Run) -> None:
         raise AuditError(f"{run.source.stem}: parameter {_OUTPUT_DIR} is the report's own folder and cannot be given")
     if target.exists() and not target.is_dir():
         raise AuditError(f"{target}: expected a folder for the report, found a file")
-    check_free(target, frozenset({_PAGE, _NOTEBOOK, MANIFEST, SUMS}))
+    check_free(target, frozenset({_PAGE, _NOTEBOOK, *ABOUT}))
 
 
 def _execute(run: _Run, document: NotebookNode, folder: Path, *, progress: bool | None) -> NotebookNode:
@@ -240,16 +243,22 @@ def _facts(run: _Run, found: _Found, audits: Mapping[str, WrittenAudit], *, erro
         "tool": {"name": provenance.DISTRIBUTION, "version": provenance.version(), "commit": provenance.commit()},
         "notebook": run.source.stem,
         "parameters": run.in_force(),
+        "formats": list(run.formats),
         "images": [
             {**{name: row.get(name) for name in _IMAGE_FACTS}, "diff_ids": _diff_ids(row, audits)}
             for row in found.images
         ],
+        "inputs": inputs_of(run.source, run.in_force(), _sources(found), audits),
         "gaps": list(found.gaps),
         "python": platform.python_version(),
         "libraries": provenance.libraries(),
         "started_utc": run.started,
         "finished_utc": now_utc(),
     }
+
+
+def _sources(found: _Found) -> dict[str, str | None]:
+    return {reference: row["source"] for row in found.images if (reference := row["reference"]) is not None}
 
 
 def _diff_ids(row: Mapping[str, str | None], audits: Mapping[str, WrittenAudit]) -> list[str] | None:

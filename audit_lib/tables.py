@@ -20,6 +20,9 @@ Change = Literal["added", "removed", "kept", "changed"]
 FleetStatus = Literal["read", "damaged", "failed"]
 DriftAspect = Literal["manifest_digest", "config_digest", "layers", "config", "packages", "files"]
 DriftStatus = Literal["equal", "differs", "unknown"]
+Fault = Literal[
+    "added", "changed", "contradicts", "missing", "moved", "not_a_file", "not_listed", "outside", "unreadable"
+]
 Publisher = Literal["bitnami", "melange", "docker", "python"]
 Agreement = Literal["both", "other_version", "document_only", "databases_only"]
 BinaryKind = Literal["executable", "shared_library", "object", "core", "debug", "other"]
@@ -1083,6 +1086,26 @@ class Drift(Row):
     first_value: str | None
     value: str | None
     detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleFault(Row):
+    """One row a thing in which a report is not as it was written, or no longer true of an image.
+
+    `fault`: a file was `changed`, is `missing`, was `added`, or is `not_a_file` (a link); what states digests (manifest, Statement,
+    checksums) `contradicts` the others in `item`, does `not_listed` have a file, names a path `outside`, or is `unreadable`; the
+    image that a reference names has `moved`, or is not known to be the same. `path`: the file, or the reference. `expected`,
+    `found`: digests in hexadecimal digits, or the values of a key, missing where there is none. `detail`: the same in a sentence.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("path", "fault", "item")
+
+    path: str
+    fault: Fault
+    item: str | None
+    expected: str | None
+    found: str | None
+    detail: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

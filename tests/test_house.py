@@ -229,6 +229,8 @@ SEAMS = {
     ),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),
     "reports": Seam(("clock", "errors", "tables", "units", "exports", "exports.*", "execution", "parameters"), _ANY),
+    "bundles": Seam(("errors", "exports.manifest", "units")),
+    "verification": Seam(("bundles", "errors", "exports.manifest", "exports.statement", "tables"), ("pandas",)),
     "samples": Seam(),
     "overview": Seam((*_TABLES, "compare.merging"), ("pandas",)),
     "wanted": Seam(("errors",)),

@@ -37,7 +37,12 @@ def test_the_manifest_lists_every_file_but_itself_and_the_sums_list_it_too(repor
     assert {name: facts["bytes"] for name, facts in manifest["files"].items()} == {"report.html": 4, "tables/a.csv": 4}
     assert manifest["files"]["report.html"]["sha256"] == ours
     lines = (report / "SHA256SUMS").read_text().splitlines()
-    assert [line.split("  ")[1] for line in lines] == ["manifest.json", "report.html", "tables/a.csv"]
+    assert [line.split("  ")[1] for line in lines] == [
+        "manifest.json",
+        "report.html",
+        "statement.intoto.json",
+        "tables/a.csv",
+    ]
     assert lines[1] == f"{ours}  report.html"
 
 
@@ -45,7 +50,7 @@ def test_a_new_report_takes_the_place_of_the_old_one_and_leaves_foreign_files(re
     put(report, "signature.sig", "figures/mine.png", text="mine")
     put_report(report, tmp_path / "new-2", "report.html", "figures/b.png", text="new")
     found = files_in(report)
-    del found["manifest.json"], found["SHA256SUMS"]
+    del found["manifest.json"], found["SHA256SUMS"], found["statement.intoto.json"]
     assert found == {"report.html": "new", "figures/b.png": "new", "signature.sig": "mine", "figures/mine.png": "mine"}
     assert not (report / "tables").exists()
 
@@ -64,7 +69,7 @@ def test_an_edited_manifest_deletes_nothing_elsewhere(report, tmp_path):
     manifest = json.loads((report / "manifest.json").read_text())
     manifest["files"] |= {"../precious": {}, str(tmp_path / "precious"): {}, "link/precious": {}, ".": {}, "tables": {}}
     (report / "manifest.json").write_text(json.dumps(manifest))
-    assert own_files(report) == {"manifest.json", "SHA256SUMS", "report.html", "tables/a.csv"}
+    assert own_files(report) == {"manifest.json", "SHA256SUMS", "statement.intoto.json", "report.html", "tables/a.csv"}
 
 
 @pytest.mark.parametrize(

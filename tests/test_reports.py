@@ -49,9 +49,11 @@ ax.bar(["full"], [1], label="full")
 save_figures(output_dir, sizes=ax)"""
 
 
-def write_notebook(folder, *cells, name="example"):
-    parameters = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+def write_notebook(folder, *cells, name="example", parameters=PARAMETERS):
+    parameters = new_code_cell(parameters, metadata={"tags": ["parameters"]})
     notebook = new_notebook(cells=[new_markdown_cell("# What is gained?"), parameters, *map(new_code_cell, cells)])
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"
     path = folder / f"{name}.ipynb"
     nbformat.write(notebook, path)
     return path
@@ -83,6 +85,7 @@ def test_a_report_has_page_notebook_tables_figures_and_checksums(two_runs):
         "manifest.json",
         "report.html",
         "report.ipynb",
+        "statement.intoto.json",
         "tables/databases.csv",
         "tables/images.csv",
     ]
@@ -120,11 +123,43 @@ def test_the_manifest_says_what_was_examined_with_what(two_runs):
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", manifest["tool"]["commit"] or "0" * 40)
 
 
+def test_the_manifest_has_every_input_with_its_digest(tmp_path, monkeypatch):
+    (tmp_path / "policy.yml").write_bytes(b"schema: 1\n")
+    (tmp_path / "a.vex.json").write_bytes(b"{}")
+    (tmp_path / "b c.json").write_bytes(b"[]")
+    (tmp_path / "image.tar").write_bytes(b"never read")
+    parameters = (
+        "policy_file: str = None\nvex: str = ''\nscanner_reports: str = ''\nfleet_dir: str = ''\nimage: str = ''"
+    )
+    notebook = write_notebook(tmp_path, parameters=parameters)
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "policy_file": "policy.yml",
+        "vex": "a.vex.json none.json",
+        "scanner_reports": "b c.json",
+        "fleet_dir": ".",
+    }
+    given |= {"image": "docker-archive:image.tar"}
+    report = run_report(notebook, "out", given, progress=False)
+    manifest = json.loads((report.folder / "manifest.json").read_text())
+    assert manifest["inputs"]["notebook"] == {
+        "name": "example.ipynb",
+        "sha256": hashlib.sha256(notebook.read_bytes()).hexdigest(),
+    }
+    assert [tuple(one.values()) for one in manifest["inputs"]["files"]] == [
+        ("policy_file", "policy.yml", 10, hashlib.sha256(b"schema: 1\n").hexdigest()),
+        ("vex", "a.vex.json", 2, hashlib.sha256(b"{}").hexdigest()),
+        ("scanner_reports", "b c.json", 2, hashlib.sha256(b"[]").hexdigest()),
+        ("fleet_dir", ".", None, None),
+    ]
+    assert manifest["formats"] == ["html"]
+
+
 def test_the_checksums_are_those_of_the_files(two_runs):
     report, _ = two_runs
     listed = json.loads((report.folder / "manifest.json").read_text())["files"]
     files = files_of(report.folder)
-    assert sorted(listed) == sorted(set(files) - {"manifest.json", "SHA256SUMS"})
+    assert sorted(listed) == sorted(set(files) - {"manifest.json", "SHA256SUMS", "statement.intoto.json"})
     for name, facts in listed.items():
         assert facts == {"sha256": hashlib.sha256(files[name]).hexdigest(), "bytes": len(files[name])}
     if shutil.which("sha256sum"):
@@ -179,7 +214,7 @@ def test_a_failing_cell_leaves_the_marked_notebook_and_no_page(tmp_path):
     with pytest.raises(AuditError) as caught:
         run_report(failing, out, {"top_n": 4}, progress=False)
     assert str(caught.value) == "example, cell 3 (a = 1): ZeroDivisionError: division by zero"
-    assert sorted(files_of(out)) == ["SHA256SUMS", "manifest.json", "report.ipynb"]
+    assert sorted(files_of(out)) == ["SHA256SUMS", "manifest.json", "report.ipynb", "statement.intoto.json"]
     assert "papermill-error-cell" in (out / "report.ipynb").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     assert (manifest["status"], manifest["error"]) == ("failed", str(caught.value))

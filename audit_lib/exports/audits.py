@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,6 +59,14 @@ class Examined(Protocol):
         """The tables of which nothing is known."""
 
     @property
+    def vulnerabilities(self) -> pd.DataFrame:
+        """Schema `Vulnerability`."""
+
+    @property
+    def vulnerability_coverage(self) -> pd.DataFrame:
+        """Schema `VulnerabilityCoverage`."""
+
+    @property
     def policy(self) -> StatedPolicy:
         """What the findings were judged by."""
 
@@ -78,7 +86,10 @@ class WrittenPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenAudit:
-    """What `write_audits` wrote of one image, read back: an `Examined`."""
+    """What `write_audits` wrote of one image, read back.
+
+    `vulnerability_data`: whose data on vulnerabilities were used, in which version, of which day.
+    """
 
     image: pd.DataFrame
     layers: pd.DataFrame
@@ -89,6 +100,7 @@ class WrittenAudit:
     unknown: frozenset[str]
     policy: WrittenPolicy
     today_utc: str
+    vulnerability_data: tuple[Mapping[str, str | None], ...]
 
 
 def write_audits(folder: str | Path, /, **audits: Examined | None) -> None:
@@ -112,6 +124,7 @@ def write_audits(folder: str | Path, /, **audits: Examined | None) -> None:
             "policy": policy,
             "gaps": list(found.gaps),
             "unknown": sorted(found.unknown),
+            "vulnerability_data": list(_vulnerability_data(found)),
         }
         (target / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -119,6 +132,23 @@ def write_audits(folder: str | Path, /, **audits: Examined | None) -> None:
 def read_audits(folder: Path) -> dict[str, WrittenAudit]:
     """Return what `write_audits` wrote into a folder, by name, sorted; empty where it wrote nothing. Raises `TableError`."""
     return {path.parent.name: _read(path) for path in sorted((folder / FOLDER).glob(f"*/{_FACTS}"))}
+
+
+def _vulnerability_data(found: Examined) -> Iterator[dict[str, str | None]]:
+    """Yield whose data say what there is to say of vulnerabilities: advisories by ecosystem, and each scanner."""
+    for row in _distinct(found.vulnerability_coverage, ["ecosystem", "data_utc"]):
+        yield {"advisories": row["ecosystem"], "version": None, "data_utc": row["data_utc"]}
+    for row in _distinct(found.vulnerabilities, ["found_by", "found_by_version", "data_utc"]):
+        yield {"found_by": row["found_by"], "version": row["found_by_version"], "data_utc": row["data_utc"]}
+
+
+def _distinct(table: pd.DataFrame, columns: list[str]) -> list[dict[str, str | None]]:
+    """Return each row of these columns once, missing values as None; those without a first value are left out."""
+    rows = table[columns].dropna(subset=columns[:1]).drop_duplicates().sort_values(columns)
+    return [
+        {str(name): None if pd.isna(value) else str(value) for name, value in row.items()}
+        for row in rows.to_dict("records")
+    ]
 
 
 def _read(path: Path) -> WrittenAudit:
@@ -133,6 +163,7 @@ def _read(path: Path) -> WrittenAudit:
             unknown=frozenset(facts["unknown"]),
             policy=WrittenPolicy(**facts["policy"]),
             today_utc=facts["today_utc"],
+            vulnerability_data=tuple(facts["vulnerability_data"]),
         )
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise TableError(f"{path.parent.name}: what the notebook handed over cannot be read: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -10,27 +9,46 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from audit_lib.errors import AuditError
+from audit_lib.exports.inputs import sha256_of
+from audit_lib.exports.statement import STATEMENT, statement_json
 
 MANIFEST = "manifest.json"
 SUMS = "SHA256SUMS"
-_SCHEMA = "audit-lib report manifest, version 1"
+SCHEMA = "audit-lib report manifest, version 1"
+# What says what a folder holds; all else in it is what is held.
+ABOUT = frozenset({MANIFEST, SUMS, STATEMENT})
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `manifest.json` (the facts, then size and SHA-256 of each file) and `SHA256SUMS` into a folder.
+    """Write `manifest.json` (the facts, then size and SHA-256 of each file), the Statement and `SHA256SUMS` into a folder.
 
-    The manifest lists every file but these two; the sums list the manifest as well, so that
-    `sha256sum --check SHA256SUMS` in the folder tells whether anything was changed.
+    The manifest lists every file but these three; the Statement's subjects are those and the manifest; the sums list everything
+    but themselves, so that `sha256sum --check SHA256SUMS` in the folder tells whether anything was changed.
     """
     files = {
-        name: {"sha256": _sha256(folder / name), "bytes": (folder / name).stat().st_size}
+        name: {"sha256": sha256_of(folder / name), "bytes": (folder / name).stat().st_size}
         for name in files_in(folder)
-        if name not in {MANIFEST, SUMS}
+        if name not in ABOUT
     }
-    text = json.dumps({"schema": _SCHEMA, **facts, "files": files}, indent=2, ensure_ascii=False)
-    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-    lines = [f"{_sha256(folder / name)}  {name}\n" for name in files_in(folder) if name != SUMS]
-    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+    manifest = {"schema": SCHEMA, **facts, "files": files}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    digests = {name: str(said["sha256"]) for name, said in files.items()}
+    digests[MANIFEST] = sha256_of(folder / MANIFEST)
+    (folder / STATEMENT).write_text(statement_json(manifest, dict(sorted(digests.items()))), encoding="utf-8")
+    digests[STATEMENT] = sha256_of(folder / STATEMENT)
+    lines = [sums_line(name, digest) for name, digest in sorted(digests.items())]
+    (folder / SUMS).write_bytes("".join(lines).encode("utf-8", "surrogateescape"))
+
+
+def sums_line(name: str, digest: str) -> str:
+    r"""Return a file's line as `sha256sum` writes it: a name with a backslash or a line end in it is escaped, and said to be.
+
+    >>> print(sums_line("a.csv", "00"), sums_line("a" + chr(92) + "b", "00"), sep="", end="")
+    00  a.csv
+    \00  a\\b
+    """
+    escaped = name.replace("\\", r"\\").replace("\n", r"\n").replace("\r", r"\r")
+    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n"
 
 
 def files_in(folder: Path) -> list[str]:
@@ -44,10 +62,10 @@ def own_files(folder: Path) -> frozenset[str]:
         found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return frozenset()
-    if not isinstance(found, dict) or found.get("schema") != _SCHEMA or not isinstance(found.get("files"), dict):
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA or not isinstance(found.get("files"), dict):
         return frozenset()
     # A manifest that somebody edited must not make us delete anything elsewhere.
-    return frozenset({MANIFEST, SUMS} | {name for name in found["files"] if _is_inside(folder, name)})
+    return frozenset(ABOUT | {name for name in found["files"] if _is_inside(folder, name)})
 
 
 def check_free(folder: Path, names: frozenset[str]) -> None:
@@ -83,8 +101,3 @@ def replace_files(folder: Path, new: Path) -> None:
 def _is_inside(folder: Path, name: str) -> bool:
     path = folder / name.replace("\0", "")
     return path.parent.resolve().is_relative_to(folder.resolve()) and not path.is_dir()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -32,7 +32,8 @@ lint: $(VENV)/.ready ## Check style, format and types, notebooks included
 .PHONY: notebooks
 notebooks: $(VENV)/.ready ## Execute the notebooks on the samples, store what they show, and renew reports/sample
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace \
-	  --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	  --ExecutePreprocessor.record_timing=False \
+	  --NotebookExporter.preprocessors=audit_lib.exports.notebook.SmallPictures notebooks/*.ipynb
 	SOURCE_DATE_EPOCH=1735689600 $(BIN)/image-audit report sample:full sample:minimal -o reports/sample
 
 .PHONY: samples

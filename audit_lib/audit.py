@@ -74,6 +74,11 @@ TABLES: Mapping[str, type[Row]] = {
 # Tables that are made of others when they are asked for.
 _MADE_LATER = frozenset({"findings", "vulnerability_counts"})
 _OF_VULNERABILITIES = frozenset({"vulnerabilities", "vulnerability_coverage", "vulnerability_counts"})
+_CHARTS = {
+    "files": "charts.folder_treemap(audit.files)",
+    "packages": "charts.largest_packages(audit.packages)",
+    "findings": "charts.checks_by_status(audit.findings)",
+}
 _DAY = len("2026-01-31")
 
 
@@ -150,6 +155,22 @@ class Audit:
             f"{image['image']} holds {packages} packages and {format_bytes(known['file_bytes'])} of files "
             f"in {format_count(image['layer_count'])} layers{unowned}."
         )
+
+    def _repr_html_(self) -> str:
+        """Show the image in a notebook: the headline, and the tables folded."""
+        from audit_lib.exports.glance import Glimpse, at_a_glance  # noqa: PLC0415 - only a notebook asks for it
+
+        glimpses = [
+            Glimpse(
+                name=name,
+                says=str(row.__doc__).partition("\n")[0],
+                table=None if name in _MADE_LATER else getattr(self, name),
+                is_known=self.knows(name),
+                chart=_CHARTS.get(name, ""),
+            )
+            for name, row in TABLES.items()
+        ]
+        return at_a_glance(str(self.image["image"].iloc[0]), self.headline, self.gaps, glimpses)
 
     @property
     def is_damaged(self) -> bool:

@@ -183,6 +183,8 @@ SEAMS = {
             "vulnerabilities*",
             "clock",
             "compliance*",
+            # How it shows itself in a notebook.
+            "exports.glance",
         ),
         ("pandas",),
     ),
@@ -192,7 +194,7 @@ SEAMS = {
     "surface.*": Seam(("links", "surface.*", *_TABLES), ("pandas",)),
     "extracted": Seam((*_SCANS, "inventory", "ownership", "evidence", "evidence.*", "surface", "tables"), ("pandas",)),
     "seen": Seam((*_SCANS, "evidence", "evidence.*", "surface", "tables")),
-    "compare": Seam((*_TABLES, "surface", "compare.*"), ("pandas",)),
+    "compare": Seam((*_TABLES, "surface", "compare.*", "exports.glance"), ("pandas",)),
     "compare.*": Seam((*_TABLES, "links", "shell", "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),
     # Reports and statements are JSON from strangers, as SBOMs are.

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from audit_lib.exports.annexes import Annex
 from audit_lib.exports.html import Page, render_html
 from audit_lib.exports.show import note, show
 
@@ -193,3 +194,59 @@ def test_standard_error_is_shown_without_the_codes_of_a_terminal():
 
 def test_a_page_without_any_heading_is_called_after_its_notebook():
     assert "<title>sizes</title>" in render("Text", page=Page(notebook="sizes"))
+
+
+def tagged(source, *outputs):
+    return new_code_cell(source, outputs=list(outputs), metadata={"tags": ["title-page"]})
+
+
+def test_what_a_cell_tagged_for_the_title_page_shows_stands_in_both_places():
+    cells = [new_markdown_cell("# T\n\n## Verdict"), tagged("x", displayed(note("Half as *large*.")))]
+    page = render_html(new_notebook(cells=cells), Page(), folder=".")
+    block = page[page.index("<header") : page.index("</header>")]
+    assert "<p>Half as <em>large</em>.</p>" in block
+    assert "<p>Half as <em>large</em>.</p>" in body(page)
+
+
+def test_the_title_page_says_when_the_images_were_examined_and_by_what_they_were_judged():
+    page = render("# T", page=Page(made={"started_utc": "2025-01-31T00:00:00Z"}, facts=[("Policy", "<default>")]))
+    block = page[page.index("<header") : page.index("</header>")]
+    assert "<dt>Examined</dt><dd>2025-01-31T00:00:00Z</dd>" in block
+    assert '<dt>Policy</dt><dd class="digest">&lt;default&gt;</dd>' in block
+
+
+def test_annexes_stand_at_the_end_by_their_letter_with_every_row():
+    table = show(pd.DataFrame({"name": [f"p{number}" for number in range(40)] + [HOSTILE]}), rows=None)
+    annex = Annex(title="All packages", text="Every package. 41 rows.", table=table)
+    page = render("# T", "## One", page=Page(annexes=[annex, annex]))
+    assert '<li><a href="#annex-b"><span class="letter">B</span> <span>All packages</span></a></li>' in page
+    end = page[page.index('<h2 id="annex-a">') : page.index('<h2 id="annex-b">')]
+    assert [f">p{number}<" in end for number in range(40)] == [True] * 40
+    assert page.count("<script") == 1
+    assert Elements(page).open == []
+
+
+def test_the_page_says_how_it_was_made():
+    made = {
+        "tool": {"name": "audit-lib", "version": "9.9", "commit": "c0ffee"},
+        "parameters": {"image": "docker:app:1", "platform": None},
+        "python": "3.11.7",
+        "libraries": {"pandas": "3.1.1"},
+    }
+    page = render("# T", page=Page(made=made, notebook="sizes"))
+    end = page[page.index('<h2 id="how-made">') :]
+    for said in ("c0ffee", ">sizes<", ">docker:app:1<", ">Python<", ">3.11.7<", ">pandas<", ">3.1.1<"):
+        assert said in end
+    assert '<td class="text short">platform</td><td class="text short">—</td>' in end
+
+
+def test_a_notebooks_own_headings_never_take_the_places_of_the_page():
+    page = render("# T", "## Report", "## Annex A", "## How made", page=Page(annexes=[], gaps=["x"]))
+    ids = [attributes["id"] for _, attributes in Elements(page).found if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_both_copies_of_the_dark_colours_are_the_same():
+    style = re.search(r"<style>(.*?)</style>", render("# T"), re.DOTALL)[1]
+    first, second = re.findall(r"color-scheme: dark;\s*(--page.*?)\}", style, re.DOTALL)
+    assert first.split() == second.split()

@@ -15,10 +15,19 @@ from audit_lib.compare.packages import compare_packages
 from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
 from audit_lib.compare.surface import compare_surface, compare_surface_counts
+from audit_lib.compare.verdict import verdict_of
 
 _OF_FILES = frozenset(
     {"file_changes", "category_sizes", "layer_sizes", "surface_counts", "surface_changes", "migration_risks"}
 )
+
+_CHARTS = {
+    "summary": "charts.packages_and_bytes(both.summary)",
+    "package_changes": "charts.largest_packages(both.package_changes)",
+    "category_sizes": "charts.size_by_category(both.category_sizes), charts.waterfall(both.category_sizes)",
+    "layer_sizes": "charts.layers_stacked(both.layer_sizes)",
+    "surface_counts": "charts.surface_by_category(both.surface_counts)",
+}
 
 __all__ = ["Audited", "Comparison", "compare"]
 
@@ -55,6 +64,32 @@ class Comparison:
     def headline(self) -> str:
         """The comparison in a few sentences made from the figures; what is unknown is said to be."""
         return " ".join(headline_of(self.summary, str(fact(self.full, "image")), str(fact(self.minimal, "image"))))
+
+    @property
+    def verdict(self) -> str:
+        """The headline, what fails on either side, what the move breaks and how much is not known: one paragraph of figures."""
+        sentences = headline_of(self.summary, str(fact(self.full, "image")), str(fact(self.minimal, "image")))
+        risks = self.migration_risks if self.knows("migration_risks") else None
+        return verdict_of(sentences, self.finding_changes, risks, self.gaps)
+
+    def _repr_html_(self) -> str:
+        """Show the comparison in a notebook: the headline, the summary, and the other tables folded where they are made."""
+        from audit_lib.exports.glance import Glimpse, at_a_glance  # noqa: PLC0415 - only a notebook asks for it
+
+        made = {**self.__dict__, "summary": self.summary}
+        tables = [name for name, value in vars(type(self)).items() if isinstance(value, cached_property)]
+        glimpses = [
+            Glimpse(
+                name=name,
+                says=str(vars(type(self))[name].__doc__),
+                table=made.get(name),
+                is_known=self.knows(name),
+                chart=_CHARTS.get(name, ""),
+                is_open=name == "summary",
+            )
+            for name in tables
+        ]
+        return at_a_glance("Comparison", self.headline, self.gaps, glimpses)
 
     @cached_property
     def summary(self) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from nbconvert.filters import Highlight2HTML, strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
+from audit_lib.exports.show import sorting
+
 _PLUGINS = ("table", "strikethrough", "def_list")
 _PICTURES = ("image/svg+xml", "image/png", "image/jpeg")
 _SECTION_LEVEL = 2
@@ -105,7 +107,8 @@ class Content:
         data = output.data
         picture = next((kind for kind in _PICTURES if kind in data), None)
         if "text/html" in data:
-            self._add_html(data["text/html"])
+            # The page sorts its tables itself.
+            self._add_html(data["text/html"].replace(sorting(), ""))
         elif "text/markdown" in data:
             self._add_part("text", _HEADING.sub(r"\2", _as_html(data["text/markdown"], _Renderer(self._folder, {}))))
         elif picture is not None:

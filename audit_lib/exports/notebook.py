@@ -7,7 +7,9 @@ import binascii
 from collections.abc import Mapping
 from copy import deepcopy
 from fractions import Fraction
+from typing import Any
 
+from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 from papermill.translators import papermill_translators
 
@@ -54,19 +56,30 @@ def tidy_notebook(notebook: NotebookNode, parameters: Mapping[str, object]) -> N
             translator = papermill_translators.find_translator("python3", "python")
             cell.source = translator.codify(dict(parameters), "Parameters").rstrip("\n")
         for output in cell.get("outputs", []):
-            _store_small(output)
+            size = _store_small(output)
+            if size is not None and "width" not in output.metadata.get(_PNG, {}):
+                output.metadata[_PNG] = {"width": round(size[0] * _SHOWN), "height": round(size[1] * _SHOWN)}
     copy.nbformat, copy.nbformat_minor = 4, 5
     return copy
 
 
-def _store_small(output: NotebookNode) -> None:
+class SmallPictures(Preprocessor):
+    """Stores the charts of a notebook that nbconvert executed with a palette (`make notebooks`), as those of a report are."""
+
+    def preprocess_cell(self, cell: NotebookNode, resources: Any, _index: int) -> tuple[NotebookNode, Any]:
+        """Return the cell with its pictures made small."""
+        for output in cell.get("outputs", []):
+            _store_small(output)
+        return cell, resources
+
+
+def _store_small(output: NotebookNode) -> tuple[int, int] | None:
+    """Give the PNG of an output a palette, and return its size in pixels; None where there is none."""
     if _PNG not in output.get("data", {}):
-        return
+        return None
     try:
         png = base64.b64decode(output.data[_PNG])
     except binascii.Error:
-        return
+        return None
     output.data[_PNG] = base64.b64encode(with_palette(png)).decode()
-    size = png_size(png)
-    if size is not None and "width" not in output.metadata.get(_PNG, {}):
-        output.metadata[_PNG] = {"width": round(size[0] * _SHOWN), "height": round(size[1] * _SHOWN)}
+    return png_size(png)

@@ -6,6 +6,8 @@ import html
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -14,6 +16,7 @@ from audit_lib.units import format_bytes, format_count, format_share
 
 _Kind = Literal["bytes", "count", "share", "number", "flag", "word", "digest", "measure", "text"]
 
+_TEMPLATES = Path(__file__).with_name("templates")
 _WORD_COLUMNS = frozenset({"status", "change", "severity"})
 _ROLES = ("full", "minimal")
 # A change says on which side there is nothing, so that nothing is not taken for unknown.
@@ -40,10 +43,10 @@ class Shown:
         return self.text
 
     def _repr_html_(self) -> str:
-        return self.html
+        return self.html + sorting()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:  # noqa: ARG002
-        return {"text/plain": self.text, "text/html": self.html}
+        return {"text/plain": self.text, "text/html": self._repr_html_()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,14 +62,22 @@ class Note:
         return self.markdown
 
 
+@cache
+def sorting() -> str:
+    """Return what makes the heads of shown tables buttons in a notebook, where there is no page that does it; see `sort.js`."""
+    lines = (_TEMPLATES / "sort.js").read_text(encoding="utf-8").splitlines()
+    code = "\n".join(line.strip() for line in lines if not line.strip().startswith("//"))
+    return (_TEMPLATES / "sorting.html").read_text(encoding="utf-8").rstrip("\n").replace("// makeSortable", code)
+
+
 def show(table: pd.DataFrame, /, *, rows: int | None = 20, caption: str | None = None, is_known: bool = True) -> Shown:
     """Return the first `rows` rows (None: all) as they should be read; put it last in a notebook's cell.
 
     Bytes are shown in binary units and shares in percent, by the column's name; in a table with a `unit`
     column (a summary), by each row's unit. A missing number reads "unknown", a missing text "—"; where a `change`
     or a `status` says that there is nothing, a missing value reads "—" as well. The raw value stays beside each
-    number (`data-sort`). Rows left out are counted in a last line. A table without rows says "no rows", or
-    "unknown" where nothing is known of what it is about (`is_known`).
+    number (`data-sort`), and in Jupyter each head is a button that sorts by it. Rows left out are counted in a last line. A
+    table without rows says "no rows", or "unknown" where nothing is known of what it is about (`is_known`).
 
     >>> show(pd.DataFrame({"name": ["curl", None], "file_bytes": pd.array([2048, None], dtype="Int64")}))
     Name  File bytes

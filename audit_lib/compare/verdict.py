@@ -1,0 +1,54 @@
+"""What a comparison comes to, in one paragraph made from its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import get_args
+
+import pandas as pd
+
+from audit_lib.tables import RiskSeverity
+from audit_lib.units import format_count
+
+_UNDECIDED = ("manual", "not_assessable")
+
+
+def verdict_of(
+    sentences: Iterable[str], findings: pd.DataFrame, risks: pd.DataFrame | None, gaps: tuple[str, ...]
+) -> str:
+    """Return a paragraph: what the minimal image has less of, what fails on either, what the move breaks, how much is not known.
+
+    `sentences`: those of `headline_of`. `findings`: schema `FindingChange`; `risks`: schema `MigrationRisk`, None where nothing is
+    known of them. What was not decided is counted beside what fails, and what is unknown is said to be.
+    """
+    return " ".join([*sentences, *_failing(findings), _breaking(risks), *_unknown(gaps)])
+
+
+def _failing(findings: pd.DataFrame) -> Iterator[str]:
+    if findings.empty:
+        return
+    full, minimal = (findings[f"status_{role}"] for role in ("full", "minimal"))
+    yield (
+        f"Of {_counted(len(findings), 'check')} of the policy, {format_count(int(full.eq('fail').sum()))} fail on the full image "
+        f"and {format_count(int(minimal.eq('fail').sum()))} on the minimal one; "
+        f"{format_count(int(full.isin(_UNDECIDED).sum()))} and {format_count(int(minimal.isin(_UNDECIDED).sum()))} are not decided."
+    )
+
+
+def _breaking(risks: pd.DataFrame | None) -> str:
+    if risks is None:
+        return "What the move would break is unknown."
+    counts = risks["severity"].value_counts()
+    said = [f"{format_count(int(counts[name]))} {name}" for name in get_args(RiskSeverity) if name in counts.index]
+    if not said:
+        return "The files show nothing that the move would break."
+    return f"The files show {_counted(len(risks), 'thing')} that the move would break or change: {', '.join(said)}."
+
+
+def _unknown(gaps: tuple[str, ...]) -> Iterator[str]:
+    if gaps:
+        yield f"{_counted(len(gaps), 'gap')} in what is known {'stands' if len(gaps) == 1 else 'stand'} in the report."
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"

@@ -36,6 +36,10 @@ notebooks: $(VENV)/.ready ## Execute the notebooks on the samples, store what th
 	  --NotebookExporter.preprocessors=audit_lib.exports.notebook.SmallPictures notebooks/*.ipynb
 	SOURCE_DATE_EPOCH=1735689600 $(BIN)/image-audit report sample:full sample:minimal -o reports/sample
 
+.PHONY: dictionary
+dictionary: $(VENV)/.ready ## Write audit_lib/docs/tables.md anew from the row classes and audit_lib/docs/columns.yml
+	$(BIN)/python -m audit_lib.exports.dictionary audit_lib/docs/tables.md
+
 .PHONY: samples
 samples: $(VENV)/.ready ## Build the sample images anew from Debian packages (as root, with mmdebstrap)
 	$(BIN)/python -m tests.samples

@@ -1143,7 +1143,7 @@ def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[An
     else:
         rows = list(records)
         columns = {name: [getattr(record, name) for record in rows] for name in names}
-    schema = _schema(row)
+    schema = columns_of(row)
     try:
         frame = pd.DataFrame({name: _array(columns[name], schema[name].dtype) for name in names})
     except (TypeError, ValueError) as error:
@@ -1159,7 +1159,7 @@ def check_table(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:
     Checked: column names and order (further columns may follow), types, missing values,
     vocabularies (`Literal`), and that `KEY` is unique.
     """
-    schema = _schema(row)
+    schema = columns_of(row)
     if list(frame.columns[: len(schema)]) != list(schema):
         raise TableError(f"{row.__name__}: expected columns {list(schema)}, found {list(frame.columns)}")
     for name, column in schema.items():
@@ -1175,6 +1175,21 @@ def check_table(row: type[Row], frame: pd.DataFrame) -> pd.DataFrame:
         first = frame.loc[frame.duplicated(list(row.KEY)), list(row.KEY)].iloc[0].tolist()
         raise TableError(f"{row.__name__}: key {list(row.KEY)} occurs twice: {first}")
     return frame
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What a table asks of a column: pandas' name of its type, whether a value may be missing, the only values it may have."""
+
+    dtype: str
+    is_optional: bool
+    vocabulary: tuple[str, ...]
+
+
+def columns_of(row: type[Row]) -> dict[str, Column]:
+    """Return the columns of `row` by name, in their order."""
+    hints = typing.get_type_hints(row)
+    return {field.name: _column(hints[field.name]) for field in fields(row)}
 
 
 def plain_text(value: str) -> str:
@@ -1207,20 +1222,8 @@ def _is_sorted(keys: Sequence[Sequence[Any]]) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    dtype: str
-    is_optional: bool
-    vocabulary: tuple[str, ...]
-
-
-def _schema(row: type[Row]) -> dict[str, _Column]:
-    hints = typing.get_type_hints(row)
-    return {field.name: _column(hints[field.name]) for field in fields(row)}
-
-
-def _column(hint: Any) -> _Column:
+def _column(hint: Any) -> Column:
     options = typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
     kept = [option for option in options if option is not type(None)]
     vocabulary = typing.get_args(kept[0]) if typing.get_origin(kept[0]) is Literal else ()
-    return _Column(_DTYPES[str if vocabulary else kept[0]], len(kept) < len(options), vocabulary)
+    return Column(_DTYPES[str if vocabulary else kept[0]], len(kept) < len(options), vocabulary)

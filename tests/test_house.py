@@ -404,13 +404,18 @@ def test_make_help_comes_first_and_every_target_says_what_it_is_for():
     assert [target for target in targets if not re.search(rf"^{target}:.* ## \w", makefile, flags=re.MULTILINE)] == []
 
 
-def test_an_installed_wheel_has_the_notebooks_and_the_samples(tmp_path):
+def test_an_installed_wheel_has_the_notebooks_the_samples_and_the_pages(tmp_path):
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     shipped = set(zipfile.ZipFile(wheel).namelist())
     wanted = {f"audit_lib/{path.relative_to(ROOT)}" for path in (ROOT / "notebooks").glob("*.ipynb")}
-    wanted |= {str(path.relative_to(ROOT)) for path in (ROOT / "audit_lib" / "samples").glob("*") if path.is_file()}
+    wanted |= {
+        str(path.relative_to(ROOT))
+        for folder in ("docs", "samples")
+        for path in (ROOT / "audit_lib" / folder).glob("*")
+        if path.is_file()
+    }
     assert wanted - shipped == set()
 
 

@@ -1,12 +1,14 @@
-"""The README is true: its examples run, and every column and every command stands in it."""
+"""What is written for readers is true: the README's examples run, every command stands in it, every column in the dictionary."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 
 import click
@@ -14,8 +16,10 @@ import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
 
-from audit_lib import tables
+from audit_lib import Comparison, tables
 from audit_lib.__main__ import cli
+from audit_lib.audit import TABLES
+from audit_lib.exports.dictionary import dictionary, read_words
 from audit_lib.layer import Limits
 from audit_lib.sources import SOURCES
 
@@ -34,9 +38,40 @@ COMMANDS = {name: command for name in cli.list_commands(_CONTEXT) if (command :=
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
-def test_every_column_stands_in_the_readme(row):
-    words = set(re.findall(r"[a-z_]+", README))
-    assert {field.name for field in fields(row)} <= words
+def test_every_column_of_every_table_has_a_meaning(row):
+    words = read_words()
+    assert [name for section in words.sections for name in section.rows.values()].count(row.__name__) == 1
+    assert all(words.meaning(row, field.name) for field in fields(row))
+
+
+def test_every_meaning_is_that_of_a_column():
+    names = {name for row in ROWS for field in fields(row) for name in (field.name, f"{row.__name__}.{field.name}")}
+    assert set(read_words().columns) - names == set()
+
+
+def test_the_dictionary_has_every_table_of_an_audit_and_of_a_comparison():
+    found = {section.heading: section.rows for section in read_words().sections}
+    assert found["Tables of an `Audit`"] == {name: row.__name__ for name, row in TABLES.items()}
+    made = {name for name, kind in inspect.getmembers(Comparison) if isinstance(kind, cached_property)}
+    assert set(found["Tables of a `Comparison`"]) == made - {"images", "databases"}
+
+
+def test_the_page_of_the_tables_is_what_the_row_classes_say():
+    page = (ROOT / "audit_lib" / "docs" / "tables.md").read_text()
+    assert page == dictionary(), "run `make dictionary`, and commit audit_lib/docs/tables.md"
+
+
+def test_a_line_of_the_dictionary_tells_type_missing_unit_values_and_meaning():
+    lines = dictionary().splitlines()
+    assert (
+        lines.count(
+            "| **image** | text |  |  | The image by the reference with which it was asked for; a label, not a digest. |"
+        )
+        > 9
+    )
+    assert "| status | text |  | `read`, `absent`, `damaged` | What came of it. |" in lines
+    assert "| unowned_share | number | yes | 0 to 1 | Of `file_bytes`, what no package claims. |" in lines
+    assert "| file_bytes_full | whole number | yes | bytes | What it weighs in the full image. |" in lines
 
 
 def test_every_command_source_and_limit_stands_in_the_readme():

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import shutil
+import socket
+import socketserver
 import stat
 import subprocess
 import sys
 import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import docker
@@ -15,6 +23,7 @@ import pandas as pd
 import pytest
 
 from audit_lib import Audit, audit
+from tests.images import layer_tar
 
 pytestmark = [pytest.mark.engine, pytest.mark.real]
 
@@ -88,27 +97,115 @@ def test_packages_are_those_that_dpkg_lists_inside_the_container(
     assert found == expected
 
 
-def test_owners_of_files_are_those_that_dpkg_names(
+def test_owners_of_every_file_are_those_that_dpkg_names(
     from_docker: Audit, docker_client: docker.DockerClient, full_image: str
 ) -> None:
-    paths = [
-        "/usr/bin/python3.11",
-        "/usr/bin/git",
-        "/usr/share/nodejs/npm/package.json",
-        "/usr/sbin/nologin",
-        "/etc/bash.bashrc",
-        "/usr/lib/x86_64-linux-gnu/libc.so.6",
-    ]
+    # With merged /usr, dpkg knows /bin/sh by that name only. It reads what it is asked for as a pattern where a backslash is in it.
     said = _run(
         docker_client,
         full_image,
-        ["sh", "-c", "for path; do dpkg -S $path /${path#/usr/} 2>/dev/null; done; true", "sh", *paths],
+        [
+            "sh",
+            "-c",
+            (
+                "find / -xdev -type f -o -xdev -type l | grep -v '^/\\(proc\\|sys\\|dev\\)/' > /tmp/all; "
+                "sed -n 's|^/usr\\(/s\\?bin/\\)|\\1|p; s|^/usr\\(/lib[0-9x]*/\\)|\\1|p' /tmp/all >> /tmp/all; "
+                "sed 's|\\\\|&&|g' /tmp/all | xargs -d '\\n' dpkg-query -S 2> /dev/null || true"
+            ),
+        ],
     )
-    owners = {line.rpartition(": ")[2].removeprefix("/usr"): line.partition(":")[0] for line in said.splitlines()}
-    files = from_docker.files.set_index("path")
-    assert {path: files.loc[path, "package"] for path in paths} == {
-        path: owners[path.removeprefix("/usr")] for path in paths
+    owners: dict[str, set[str]] = {}
+    for line in said.splitlines():
+        if not line.startswith("diversion by "):
+            names, _, path = line.rpartition(": ")
+            path = f"/usr{path}" if path.startswith(("/bin/", "/sbin/", "/lib/", "/lib64/")) else path
+            owners.setdefault(path, set()).update(name.partition(":")[0] for name in names.split(", "))
+    files = from_docker.files[from_docker.files["kind"].isin(["file", "hardlink", "symlink"])]
+    ours = {
+        path: (package, count)
+        for path, form, package, count in zip(
+            files["path"], files["format"], files["package"], files["owner_count"], strict=True
+        )
+        if not pd.isna(form) and form == "deb"
     }
+    assert len(ours) > 43_000
+    assert set(ours) ^ set(owners) == set()
+    assert {path: ours[path] for path in ours if ours[path][0] not in owners[path]} == {}
+
+
+def test_altered_files_are_those_that_dpkg_finds(
+    docker_client: docker.DockerClient, docker_host: str, full_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    altered = (
+        "RUN echo >> /usr/share/common-licenses/BSD && chmod 600 /usr/share/common-licenses/Artistic && rm /usr/bin/tac"
+    )
+    dockerfile = io.BytesIO(layer_tar({"Dockerfile": f"FROM {full_image}\n{altered}\n"}))
+    image, _ = docker_client.images.build(fileobj=dockerfile, custom_context=True, network_mode="none", rm=True)
+    monkeypatch.setenv("DOCKER_HOST", docker_host)
+    try:
+        said = _run(docker_client, image.id, ["sh", "-c", "dpkg --verify; cut -c35- /var/lib/dpkg/info/*.md5sums"])
+        found = audit(f"docker:{image.id}", check_files=True, store="none").altered_files
+    finally:
+        docker_client.images.remove(image.id, force=True)
+    lines = said.splitlines()
+    digested = {f"/{line}" for line in lines if not line.startswith(("missing", "??"))}
+    # dpkg also misses folders, which have no digest; what is a configuration file ("c") may be changed
+    missing = {line.split()[-1] for line in lines if line.startswith("missing")} & digested
+    changed = {line.split()[-1] for line in lines if line.startswith("??5") and " c " not in line}
+    assert changed == {"/usr/share/common-licenses/BSD"}
+    assert "/usr/bin/tac" in missing
+    assert len(missing) > 700
+    assert set(found.loc[found["change"].eq("changed"), "path"]) == changed
+    assert set(found.loc[found["change"].eq("missing") & found["format"].eq("deb"), "path"]) == missing
+
+
+def test_an_engine_whose_layers_are_known_is_not_asked_to_save_them(
+    docker_host: str, full_image: str, from_docker: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _overheard(docker_host, tmp_path / "engine.sock") as requests:
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path / 'engine.sock'}")
+        read = audit(f"docker:{full_image}", store=tmp_path / "store")
+        assert [request for request in requests if request.endswith("/get")] != []
+        requests.clear()
+        known = audit(f"docker:{full_image}", store=tmp_path / "store")
+        shutil.rmtree(tmp_path / "store" / "tables")
+        again = audit(f"docker:{full_image}", store=tmp_path / "store")
+        assert len(requests) > 0
+        assert [request for request in requests if request.endswith("/get")] == []
+    for other in (read, known, again):
+        for table in ("files", "packages", "surface"):
+            pd.testing.assert_frame_equal(getattr(other, table), getattr(from_docker, table))
+
+
+@contextmanager
+def _overheard(host: str, place: Path) -> Iterator[list[str]]:
+    """Put a socket in front of an engine's; what is asked of it goes to the list that is given, as "METHOD path"."""
+    requests: list[str] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as engine:
+                engine.connect(host.removeprefix("unix://"))
+                back = threading.Thread(target=_passed, args=(engine, self.request))
+                back.start()
+                _passed(self.request, engine, requests)
+                back.join()
+
+    with socketserver.ThreadingUnixStreamServer(str(place), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield requests
+        server.shutdown()
+
+
+def _passed(source: socket.socket, target: socket.socket, requests: list[str] | None = None) -> None:
+    with suppress(OSError):  # whoever is done hangs up
+        while data := source.recv(1 << 20):
+            if requests is not None:
+                lines = re.findall(rb"^([A-Z]+ \S+) HTTP/1", data, re.MULTILINE)
+                requests += [line.decode().partition("?")[0] for line in lines]
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
 def test_files_are_those_that_umoci_unpacks(from_layout: Audit, full_oci_dir: Path, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from audit_lib.formats import zips
 from audit_lib.formats.base import Broken, Format, Found, Tree, by_place
 from audit_lib.formats.documents import parse_object, text
 
+_SHA256_BYTES = 32
+_HEXADECIMAL = re.compile("[0-9A-Fa-f]{64}")
 _METADATA = (
     "**/*.dist-info/METADATA",
     "**/*.egg-info/PKG-INFO",
@@ -212,14 +214,20 @@ def _digests(tree: Tree, found: Found) -> Mapping[str, tuple[str, str]] | None:
 
 
 def _digest(stated: str) -> tuple[str, str] | None:
-    """Return (algorithm, hexadecimal digest) of RECORD's `sha256=` and URL-safe base64 without padding; None for others."""
+    """Return (algorithm, hexadecimal digest) of RECORD's `sha256=` and URL-safe base64 without padding; None for others.
+
+    Debian 12 ships wheels whose RECORD has the digest in hexadecimal (charset-normalizer 3.0.1).
+    """
     algorithm, _, value = stated.partition("=")
     if algorithm != "sha256":
         return None
+    if _HEXADECIMAL.fullmatch(value):
+        return algorithm, value.lower()
     try:
-        return algorithm, base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True).hex()
+        digest = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
     except ValueError:
         return None
+    return (algorithm, digest.hex()) if len(digest) == _SHA256_BYTES else None
 
 
 def _record(data: bytes, path: str) -> Iterator[tuple[str, str]]:

@@ -198,3 +198,18 @@ def test_any_bytes_in_an_egg_give_a_distribution_nothing_or_damage(data, cut):
             assert pypi.FORMAT.extract("x.egg", content) is None or pypi.parse(data, "x")["name"]
         except DamagedDatabaseError:
             continue
+
+
+def test_a_record_may_state_digests_in_hexadecimal_and_others_are_none():
+    """Debian 12's charset-normalizer does; so long a text would be base64 of another length."""
+    record = (
+        f"a.py,sha256={'81d82100b00385775ecc8abc6bcbc31ef183bb2246afcecba36c57ec24b50d42'},1\n"
+        "b.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n"
+        "c.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hS,0\nd.py,md5=1,0\n"
+    )
+    tree = DictTree({f"{FLASK}/METADATA": METADATA, f"{FLASK}/RECORD": record.encode()})
+    (found,) = pypi.FORMAT.read(tree, SITE)
+    assert {path.rpartition("/")[2]: digest for path, digest in pypi.FORMAT.digests(tree, found).items()} == {
+        "a.py": ("sha256", "81d82100b00385775ecc8abc6bcbc31ef183bb2246afcecba36c57ec24b50d42"),
+        "b.py": ("sha256", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+    }

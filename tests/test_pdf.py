@@ -3,7 +3,6 @@
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zlib
@@ -18,6 +17,7 @@ from audit_lib.exports.html import Page
 from audit_lib.exports.pdf import pdf_of
 from audit_lib.exports.show import show
 from audit_lib.exports.widths import with_widths
+from tests.tools import tool
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PACKAGES = pd.DataFrame(
@@ -93,10 +93,8 @@ def write(folder, rows):
 
 
 def poppler(program, *words):
-    if shutil.which(program) is None:
-        assert not os.environ.get("CI"), f"{program} is required here"
-        pytest.skip(f"{program} is not installed (Debian: poppler-utils)")
-    return subprocess.run([program, *map(str, words)], capture_output=True, text=True, check=True, timeout=60).stdout
+    found = tool(program, "poppler-utils")
+    return subprocess.run([found, *map(str, words)], capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 @pytest.fixture(scope="module")

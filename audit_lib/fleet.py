@@ -32,6 +32,8 @@ from audit_lib.schedule import Progress, Schedule
 from audit_lib.store import NONE, default_place, open_place
 from audit_lib.tables import Image, make_table
 from audit_lib.tasks import FLEET_TABLES, IMAGES, Order, images_table
+from audit_lib.vulnerabilities.base import ENVIRONMENT as ADVISORIES
+from audit_lib.vulnerabilities.database import Database
 from audit_lib.wanted import Wanted, parse_references, wanted_of
 from audit_lib.workers import Processes
 
@@ -93,6 +95,7 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
     check_files: bool = False,
     policy: Policy | str | os.PathLike[str] | None = None,
     today_utc: str | None = None,
+    advisories: str | os.PathLike[str] | None = None,
     progress: Callable[[Progress], object] | None = None,
 ) -> Fleet:
     """Return the `Fleet` of these images, their tables written to `output`: a folder, or an fsspec URL.
@@ -102,12 +105,14 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
     Without one, `workers` processes of this machine share the work (default: one a processor; none where there is little to do):
     walking layers and making tables hold Python's global lock, so threads would wait for each other.
 
-    `platform` holds for references that name none; `store`, `limits`, `check_files`, `policy`, `today_utc` are those of `audit`.
-    With the store "none", scans are kept beside the output while the run lasts, since a layer is read once all the same.
+    `platform` holds for references that name none; `store`, `limits`, `check_files`, `policy`, `today_utc` and `advisories` are
+    those of `audit`; workers of other machines must reach `advisories` too, or have their own. With the store "none", scans are
+    kept beside the output while the run lasts, since a layer is read once all the same.
     `progress` is called with each step.
 
     An image that cannot be read is a row of `images` with its `error`, not the end of the run. What `output` holds already of the
-    same digest, made by the same version with the same options on the same day (which `findings` are judged by), is not made again.
+    same digest, made by the same version with the same options and advisories on the same day (by which `findings` are judged), is
+    not made again.
     Raises `SourceError` where `output` or `store` cannot be used.
     """
     wanted = wanted_of(references, platform)
@@ -119,7 +124,13 @@ def audit_many(  # noqa: PLR0913 - what is asked of many images
             place = _absolute(os.fspath(output))
         judged = policy if isinstance(policy, Policy) else read_policy(policy)
         order = _order(
-            place, store, limits=limits or Limits(), check_files=check_files, policy=judged, today_utc=today_utc
+            place,
+            store,
+            limits=limits or Limits(),
+            check_files=check_files,
+            policy=judged,
+            today_utc=today_utc,
+            advisories=_held(advisories),
         )
         schedule = Schedule(wanted, order, progress or (lambda _: None))
         with nullcontext(executor) if executor is not None else ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
@@ -178,7 +189,9 @@ def _order(output: str, store: str | os.PathLike[str] | None, **options: Any) ->
     open_place(output, "output")
     open_place(kept, "store")
     day = options["today_utc"] or now_utc()[:10]
-    said = [_code(), repr(options["limits"]), options["check_files"], options["policy"].digest, day]
+    held = options["advisories"]
+    state = "" if held == NONE else Database(held).state()
+    said = [_code(), repr(options["limits"]), options["check_files"], options["policy"].digest, day, state]
     made_by = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     return Order(output=output, store=kept, made_by=made_by, **options)
 
@@ -197,6 +210,12 @@ def _clear(order: Order) -> None:
         filesystem, root = open_place(order.store, "store")
         if filesystem.exists(root):
             filesystem.rm(root, recursive=True)
+
+
+def _held(advisories: str | os.PathLike[str] | None) -> str | None:
+    """Return where advisories are as workers are told; None for the user's cache folder, wherever they run."""
+    named = os.environ.get(ADVISORIES) if advisories is None else os.fspath(advisories)
+    return named if named in {None, NONE} else _absolute(named)
 
 
 def _absolute(place: str) -> str:

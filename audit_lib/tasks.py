@@ -48,6 +48,7 @@ class Order:
     check_files: bool
     policy: Policy
     today_utc: str | None
+    advisories: str | None
 
     @property
     def digests(self) -> tuple[str, ...]:
@@ -171,6 +172,7 @@ def write(wanted: Wanted, order: Order) -> Done:
                 check_files=order.check_files,
                 policy=order.policy,
                 today_utc=order.today_utc,
+                advisories=order.advisories,
             )
             part = part_of(wanted, _digest_of(found, wanted), order.made_by)
             _write_tables(found, wanted, part, Dataset(order.output))

@@ -28,6 +28,7 @@ from audit_lib.tables import check_table
 from audit_lib.tasks import FLEET_TABLES, bring, look, write
 from audit_lib.workers import Processes
 from tests.images import digest, docker_archive, layer_tar, oci_dir, oci_index
+from tests.vulnerabilities.advisories import database, record
 
 STATUS = "Package: {0}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {1}\n\n"
 BASE = {
@@ -248,6 +249,19 @@ def test_what_was_made_with_other_options_or_by_another_version_is_made_anew(app
     assert len(audit_many(apps[:1], out).table("altered_files")) == 0
     assert set(files_of(out)) & set(made) == set()
     assert len(files_of(out)) == len(FLEET_TABLES)
+
+
+def test_what_was_held_against_other_advisories_is_made_anew(apps, out, tmp_path):
+    assert "vulnerabilities" in audit_many(apps[:1], out).images["unknown_tables"].iloc[0]
+    held = database(tmp_path, [record("DEBIAN-CVE-2026-0001", "Debian:12", "libc6", {"introduced": "0"})])
+    found = audit_many(apps[:1], out, advisories=held.place)
+    assert found.table("vulnerability_coverage")["ecosystem"].tolist() == ["Debian:12"]
+    made = files_of(out)
+    audit_many(apps[:1], out, advisories=held.place)
+    assert files_of(out) == made
+    database(tmp_path, [record("DEBIAN-CVE-2026-0002", "Debian:12", "libc6", {"introduced": "0"})])
+    audit_many(apps[:1], out, advisories=held.place)
+    assert set(files_of(out)) & set(made) == set()
 
 
 def test_an_image_that_changed_replaces_what_was_there_of_it(apps, out, tmp_path):

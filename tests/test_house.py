@@ -266,6 +266,8 @@ SEAMS = {
             "store",
             "tables",
             "tasks",
+            "vulnerabilities.base",
+            "vulnerabilities.database",
             "wanted",
             "workers",
         ),

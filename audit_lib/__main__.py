@@ -23,12 +23,14 @@ from audit_lib.commands.shared import (
     REFERENCES,
     REPORT_FORMATS,
     STORE_OPTION,
+    VEX_OPTION,
     WRITERS,
     WRONG_INPUT,
     audited,
     finish,
     image_options,
     output_options,
+    report_options,
     write_table,
     write_text,
 )
@@ -52,13 +54,16 @@ COMPARISON_TABLES = (
     "surface_changes",
     "finding_changes",
     "migration_risks",
+    "vulnerability_changes",
+    "severity_counts",
+    "removal_gains",
 )
 _ALL = "all"
 _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 
 
 # Commands with a module of their own in `audit_lib.commands`; imported when one is asked for, or all of them for --help.
-_LATER = ("advisories", "bundle", "check", "fleet", "policy", "same", "store", "verify")
+_LATER = ("advisories", "bundle", "check", "fleet", "policy", "same", "store", "verify", "vex")
 
 
 class _Commands(click.Group):
@@ -107,6 +112,7 @@ Examples:
   image-audit inspect docker:python:3.13
   image-audit inspect oci-dir:build/image --table packages --format csv -o packages.csv
   image-audit inspect docker:python:3.13 --format cyclonedx -o python.cdx.json
+  image-audit inspect docker:python:3.13 --scanner-report grype.json --vex python.openvex.json --table vulnerability_counts
   image-audit inspect full.tar --table all --format parquet -o tables/
 """
 )
@@ -118,6 +124,7 @@ Examples:
 )
 @partial(output_options, formats=(*FORMATS, *_SBOM_FORMATS), others="The others are the whole image as an SBOM.")
 @POLICY_OPTION
+@report_options
 @image_options
 @click.pass_obj
 def inspect(
@@ -130,11 +137,22 @@ def inspect(
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
     policy: Path | None,
+    scanner_reports: tuple[Path, ...],
+    vex: tuple[Path, ...],
 ) -> None:
     """Show the tables of one image."""
     if table is not None and form in _SBOM_FORMATS:
         raise click.UsageError(f"{form} is the whole image: leave out --table")
-    found = audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
+    found = audited(
+        reference,
+        platform,
+        limits,
+        quiet=quiet,
+        check_files=check_files,
+        policy=policy,
+        scanner_reports=scanner_reports,
+        vex=vex,
+    )
     if table not in {None, _ALL} and not found.knows(table) and not quiet:
         click.echo(f"image-audit: note: {reference}: {table} are unknown, not none: {_why_unknown(table)}", err=True)
     if form in _SBOM_FORMATS:
@@ -150,8 +168,10 @@ def inspect(
 
 
 def _why_unknown(table: str) -> str:
-    if table.startswith("vulnerabilit"):
-        return "no advisories are held that speak of its packages (image-audit advisories update)"
+    if table.startswith("vulnerabilit") or table == "exposure":
+        return "no advisories are held that speak of its packages (image-audit advisories update), and no --scanner-report is named"
+    if table in {"scanner_reports", "vex_statements"}:
+        return "none is named (--scanner-report, --vex)"
     return "its source does not tell"
 
 
@@ -176,8 +196,25 @@ Examples:
 @click.argument("minimal")
 @click.option("--table", type=click.Choice(COMPARISON_TABLES), help="Which table.")
 @click.option("--app", metavar="REFERENCE", help=_APP_HELP)
+@click.option(
+    "--full-report",
+    "full_reports",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What a scanner wrote of FULL.",
+)
+@click.option(
+    "--minimal-report",
+    "minimal_reports",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What a scanner wrote of MINIMAL.",
+)
 @output_options
 @POLICY_OPTION
+@VEX_OPTION
 @image_options
 @click.pass_obj
 def compare_images(
@@ -192,12 +229,27 @@ def compare_images(
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
     policy: Path | None,
+    full_reports: tuple[Path, ...],
+    minimal_reports: tuple[Path, ...],
+    vex: tuple[Path, ...],
 ) -> None:
     """Compare a full image with a minimal one."""
-    references = (full, minimal) if app is None else (full, minimal, app)
     audits = [
-        audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=policy)
-        for reference in references
+        audited(
+            reference,
+            platform,
+            limits,
+            quiet=quiet,
+            check_files=check_files,
+            policy=policy,
+            scanner_reports=reports,
+            vex=vex,
+        )
+        for reference, reports in (
+            (full, full_reports),
+            (minimal, minimal_reports),
+            *([] if app is None else [(app, ())]),
+        )
     ]
     both = compare(audits[0], audits[1], app=None if app is None else audits[2])
     if table is None and form == "table":

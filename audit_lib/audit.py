@@ -25,6 +25,7 @@ from audit_lib.tables import (
     AlteredFile,
     Binary,
     Database,
+    Exposure,
     File,
     Finding,
     Image,
@@ -36,18 +37,21 @@ from audit_lib.tables import (
     Row,
     SbomClaim,
     SbomDocument,
+    ScannerReport,
     Script,
     SurfaceItem,
+    VexStatement,
     Vulnerability,
     VulnerabilityCount,
     VulnerabilityCoverage,
     make_table,
 )
 from audit_lib.units import format_bytes, format_count, format_share
-from audit_lib.vulnerabilities import count_vulnerabilities
+from audit_lib.vulnerabilities import count_vulnerabilities, exposure, notes_on
 
 if TYPE_CHECKING:
     from audit_lib.vulnerabilities.database import Database as Advisories
+    from audit_lib.vulnerabilities.files import Paths
 
 # The tables of an `Audit`, by its attributes' names; each new one has a line here.
 TABLES: Mapping[str, type[Row]] = {
@@ -70,10 +74,14 @@ TABLES: Mapping[str, type[Row]] = {
     "vulnerabilities": Vulnerability,
     "vulnerability_coverage": VulnerabilityCoverage,
     "vulnerability_counts": VulnerabilityCount,
+    "scanner_reports": ScannerReport,
+    "vex_statements": VexStatement,
+    "exposure": Exposure,
 }
 # Tables that are made of others when they are asked for.
-_MADE_LATER = frozenset({"findings", "vulnerability_counts"})
-_OF_VULNERABILITIES = frozenset({"vulnerabilities", "vulnerability_coverage", "vulnerability_counts"})
+_MADE_LATER = frozenset({"findings", "vulnerability_counts", "exposure"})
+_MADE_OF_VULNERABILITIES = frozenset({"vulnerabilities", "vulnerability_counts", "exposure"})
+_OF_VULNERABILITIES = _MADE_OF_VULNERABILITIES | {"vulnerability_coverage", "scanner_reports", "vex_statements"}
 _CHARTS = {
     "files": "charts.folder_treemap(audit.files)",
     "packages": "charts.largest_packages(audit.packages)",
@@ -93,7 +101,8 @@ class Audit:
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
     attached to the image is not known, where its registry was asked. `vulnerability_gaps`: of which packages the advisories that
-    are held say nothing. `policy`, `today_utc`: what `findings` are judged by.
+    are held say nothing, and what has to be known of scanners' reports and VEX documents.
+    `policy`, `today_utc`: what `findings` are judged by.
     """
 
     image: pd.DataFrame
@@ -113,6 +122,8 @@ class Audit:
     surface: pd.DataFrame
     vulnerabilities: pd.DataFrame
     vulnerability_coverage: pd.DataFrame
+    scanner_reports: pd.DataFrame
+    vex_statements: pd.DataFrame
     config: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
@@ -129,7 +140,17 @@ class Audit:
     @property
     def vulnerability_counts(self) -> pd.DataFrame:
         """How many vulnerabilities each source finds, counted in three ways (schema `VulnerabilityCount`)."""
-        return count_vulnerabilities(self.vulnerabilities, self.vulnerability_coverage)
+        return count_vulnerabilities(self.vulnerabilities, self.vulnerability_coverage, self.scanner_reports)
+
+    @property
+    def vulnerability_notes(self) -> tuple[str, ...]:
+        """How many vulnerabilities each source finds, a sentence each, or that they are unknown."""
+        return tuple(notes_on(self.vulnerability_counts, str(self.image["image"].iloc[0])))
+
+    @property
+    def exposure(self) -> pd.DataFrame:
+        """Since how many days a fix for each vulnerability could have been had, as of `today_utc` (schema `Exposure`)."""
+        return exposure(self.vulnerabilities, as_of_utc=self.today_utc)
 
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the image (see `unknown`)."""
@@ -201,7 +222,7 @@ class Audit:
         hidden = hidden.assign(place=hidden["path"].fillna(hidden["name"]))
         said += [f"{row.image}: {row.category} are unknown: {row.place}: {row.detail}" for row in hidden.itertuples()]
         if not self.knows("files"):
-            names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown)
+            names = ", ".join(name.replace("_", " ") for name in TABLES if name in self.unknown - _OF_VULNERABILITIES)
             said.append(
                 f"{self.image['image'].iloc[0]}: an SBOM does not tell these, so they are unknown, not none: {names}"
             )
@@ -218,6 +239,8 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     policy: Policy | str | os.PathLike[str] | None = None,
     today_utc: str | None = None,
     advisories: Advisories | str | os.PathLike[str] | None = None,
+    scanner_reports: Paths = (),
+    vex: Paths = (),
     progress: Progress | None = None,
 ) -> Audit:
     """Return the `Audit` of the image that `reference` names, such as `docker:python:3.13`, `oci-dir:PATH` or `sbom:PATH`.
@@ -229,7 +252,9 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     default the default policy) and `today_utc` (a day such as 2026-01-31; default the day of the run, for a sample one that stays)
     are what `findings` are judged by. `advisories` is where the advisories are that its packages are held against (see
     `image-audit advisories`): a folder, an fsspec URL or a `Database` of them; default AUDIT_ADVISORIES, else the user's cache
-    folder, for a sample nothing; "none" asks none. `progress` is called with (layer, stored bytes just read).
+    folder, for a sample nothing; "none" asks none. `scanner_reports` are files that scanners wrote of the image, `vex` those that
+    say which vulnerabilities do not affect it: paths, or text with several as in PATH. `progress` is called with (layer, stored
+    bytes just read).
 
     Raises `AuditError` where there is no such image, where it is not what its format says, or where a digest is wrong.
     A package database that cannot be read is not an error: it is a `damaged` row of `databases`, and `gaps` says it.
@@ -243,7 +268,7 @@ def audit(  # noqa: PLR0913 - what is asked of an image
         document = stated.find_document(reference)
         if document is not None:
             read = replace(_from_document(document, reference, platform, limits), policy=policy, today_utc=today)
-            return _with_vulnerabilities(read, advisories)
+            return _with_reports(_with_vulnerabilities(read, advisories), scanner_reports, vex)
     digests = ALGORITHMS if check_files else ()
     kept = opened_store(store)
     finished = Finished(kept, reference, limits, digests)
@@ -261,6 +286,8 @@ def audit(  # noqa: PLR0913 - what is asked of an image
         referrers=make_table(Referrer, [Referrer(image=reference, **asdict(one)) for one in facts.referrers or ()]),
         vulnerabilities=make_table(Vulnerability, []),
         vulnerability_coverage=make_table(VulnerabilityCoverage, []),
+        scanner_reports=make_table(ScannerReport, []),
+        vex_statements=make_table(VexStatement, []),
         config=assembled.config,
         notes=assembled.notes,
         unknown=assembled.unknown | _OF_VULNERABILITIES | ({"referrers"} if facts.referrers is None else frozenset()),
@@ -268,7 +295,7 @@ def audit(  # noqa: PLR0913 - what is asked of an image
         policy=policy,
         today_utc=today,
     )
-    return _with_vulnerabilities(made, advisories)
+    return _with_reports(_with_vulnerabilities(made, advisories), scanner_reports, vex)
 
 
 def _with_vulnerabilities(found: Audit, advisories: Advisories | str | os.PathLike[str] | None) -> Audit:
@@ -283,8 +310,31 @@ def _with_vulnerabilities(found: Audit, advisories: Advisories | str | os.PathLi
         found,
         vulnerabilities=assessed.vulnerabilities,
         vulnerability_coverage=assessed.coverage,
-        unknown=found.unknown - (_OF_VULNERABILITIES if assessed.is_known else {"vulnerability_coverage"}),
+        unknown=found.unknown - {"vulnerability_coverage"} - (_MADE_OF_VULNERABILITIES if assessed.is_known else set()),
         vulnerability_gaps=assessed.gaps,
+    )
+
+
+def _with_reports(found: Audit, scanner_reports: Paths, vex: Paths) -> Audit:
+    """Return an audit with what scanners' reports and VEX documents say; as it is where none is named."""
+    from audit_lib.vulnerabilities.files import paths_of  # noqa: PLC0415 - see `_read`
+    from audit_lib.vulnerabilities.reported import add_reports  # noqa: PLC0415 - see `_read`
+
+    reports, documents = paths_of(scanner_reports), paths_of(vex)
+    if not reports and not documents:
+        return found
+    image = found.image.iloc[0]
+    said = add_reports(found.vulnerabilities, found.packages, image, scanner_reports=reports, vex_documents=documents)
+    known = (_MADE_OF_VULNERABILITIES | {"scanner_reports"} if reports else set()) | (
+        {"vex_statements"} if documents else set()
+    )
+    return replace(
+        found,
+        vulnerabilities=said.vulnerabilities,
+        scanner_reports=said.scanner_reports,
+        vex_statements=said.vex_statements,
+        unknown=found.unknown - known,
+        vulnerability_gaps=(*found.vulnerability_gaps, *said.gaps),
     )
 
 
@@ -344,7 +394,7 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
         **unknown,
         config={},
         notes=notes,
-        unknown=frozenset({*unknown, "vulnerability_counts"}),
+        unknown=frozenset({*unknown, *_OF_VULNERABILITIES}),
         referrers_problem=None,
     )
 

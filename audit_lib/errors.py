@@ -56,6 +56,10 @@ class SbomError(AuditError):
     """An SBOM document that a reference names cannot be read, or is not what its notation says it must be."""
 
 
+class ReportError(AuditError):
+    """A scanner's report or a VEX document that was named cannot be read, or is none; the message says which and why."""
+
+
 class SettingsError(AuditError):
     """A file of settings, such as a policy, is not what its schema says; the message names file, line and what was expected."""
 

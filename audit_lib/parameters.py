@@ -22,6 +22,7 @@ _BOOLEANS = {"true": True, "false": False}
 # References that name a file or a folder; what follows the first colon is its path.
 _PATH_SCHEMES = ("docker-archive", "oci-archive", "oci-dir", "sbom")
 _PATH_NAME = re.compile(r"(.*_)?(dir|folder|path|file|store|advisories)")
+_PATHS_NAME = re.compile(r"(.*_)?files")
 _IMAGE_NAME = re.compile(r"(.*_)?image")
 _IMAGES_NAME = re.compile(r"(.*_)?images")
 
@@ -60,10 +61,12 @@ def absolute(name: str, value: Value) -> Value:
 
     A path is what follows `docker-archive:` and its like, the value of a parameter whose name ends in
     `_dir`, `_path`, `_file` or the like, and any other text that holds a `/`, or is an image, and exists. Of a parameter whose name
-    ends in `images`, each word is an image.
+    ends in `images`, each word is an image; of one that ends in `files`, there are several as in PATH.
     """
     if isinstance(value, str) and _IMAGES_NAME.fullmatch(name):
         return re.sub(r"\S+", lambda word: str(absolute("image", word[0])), value)
+    if isinstance(value, str) and _PATHS_NAME.fullmatch(name):
+        return os.pathsep.join(str(Path(path).absolute()) for path in value.split(os.pathsep) if path)
     if not isinstance(value, str) or not value or "://" in value:
         return value
     scheme, colon, path = value.partition(":")

@@ -839,6 +839,188 @@ class VulnerabilityCount(Row):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScannerReport(Row):
+    """One row a scanner's report that was named beside the image; its matches are rows of `vulnerabilities`.
+
+    `found_by`: the scanner's name, with a number behind it where several reports are of one. `notation`, `scanned_utc`, `data_utc`
+    (of the scanner's vulnerability data), `subject` (what it says it scanned): as stated. `is_same_image`: whether it names this
+    image's config or manifest by digest; missing where it names none, or this image's are not known. `match_count`: matches in the
+    report, of which `purl_joined_count` were found among `packages` by package URL, `name_joined_count` by name and version,
+    `source_joined_count` by source package, and `unjoined_count` not at all. `suppressed_count`: those that the scanner itself took
+    out (by VEX or by a rule). `broken_count`: entries that cannot be read. `left_out`: what else the report holds, counted.
+    `is_compromised`: whether it was made by a version of the scanner known to have been tampered with; missing where no version is
+    stated. `detail`: what a reader has to know.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "found_by")
+
+    image: str
+    found_by: str
+    report_path: str
+    notation: str
+    scanner: str | None
+    scanner_version: str | None
+    scanned_utc: str | None
+    data_utc: str | None
+    subject: str | None
+    is_same_image: bool | None
+    match_count: int
+    purl_joined_count: int
+    name_joined_count: int
+    source_joined_count: int
+    unjoined_count: int
+    suppressed_count: int
+    broken_count: int
+    left_out: str | None
+    is_compromised: bool | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VexStatement(Row):
+    """One row a statement of a VEX document and a product that it names (missing: it names none).
+
+    `outcome`: `applied` (the latest on all rows that it is about), `overruled` (a later one contradicts it on some, and counts
+    there), `not_matched` (it is about none of the rows). `product`, `parts`: package URLs or other ids, as stated. `match_count`:
+    rows of `vulnerabilities` that it is about. `place` leads to it in the document.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "document_path", "place", "status", "position")
+
+    image: str
+    document_path: str
+    place: str
+    position: int
+    vulnerability_id: str
+    status: VulnerabilityStatus
+    justification: str | None
+    detail: str | None
+    product: str | None
+    parts: str | None
+    outcome: Literal["applied", "overruled", "not_matched"]
+    match_count: int
+    stated_utc: str | None
+    author: str | None
+    document_id: str | None
+    notation: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceAgreement(Row):
+    """One row two sources of vulnerabilities of an image, and a way to count: what both find, and what one of them alone.
+
+    `counted`: `matches` (a vulnerability and a package name) or `unique ids`. Of what only one finds, neither is known to be right.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "first", "second", "counted")
+
+    image: str
+    first: str
+    second: str
+    counted: Literal["matches", "unique ids"]
+    both_count: int
+    first_only_count: int
+    second_only_count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure(Row):
+    """One row a vulnerability and a package that is affected: since how many days a fix could have been had.
+
+    Severity is the worst that any source says, `fixed_version` what the sources say, `fix_published_utc` the earliest date that any
+    of them states. `exposed_days`: from then to `as_of_utc`; missing where no source states a fix, or none its date. `found_by`:
+    the sources, joined by ", ".
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "vulnerability_id", "format", "name")
+
+    image: str
+    vulnerability_id: str
+    format: str
+    name: str
+    version: str | None
+    severity: VulnerabilitySeverity
+    is_fixable: bool
+    fixed_version: str | None
+    fix_published_utc: str | None
+    exposed_days: int | None
+    as_of_utc: str
+    is_known_exploited: bool | None
+    epss_score: float | None
+    found_by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RemovalGain(Row):
+    """One row a package name: what would be gone, or is gone, without it.
+
+    `vulnerability_count`: vulnerabilities (each id once) that affect it, `serious_count` those of them that are critical or high;
+    both missing where nothing is known of the image's vulnerabilities, or of those of this format. `file_bytes`, `file_count`:
+    missing where a package of that name does not state its files.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("format", "name")
+
+    format: str
+    name: str
+    version: str | None
+    vulnerability_count: int | None
+    serious_count: int | None
+    file_bytes: int | None
+    file_count: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VulnerabilityChange(Row):
+    """One row a vulnerability and a package name on either side of a comparison.
+
+    `change`: `removed` (only full has it), `added` (only minimal), `kept`, `changed` (both, with another status). Severities are
+    the worst that any source says; `fixed_version` the minimal image's where it has the row. `found_by`: the sources on both sides.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("vulnerability_id", "format", "name")
+
+    vulnerability_id: str
+    format: str
+    name: str
+    change: Change
+    severity_full: VulnerabilitySeverity | None
+    severity_minimal: VulnerabilitySeverity | None
+    status_full: VulnerabilityStatus | None
+    status_minimal: VulnerabilityStatus | None
+    version_full: str | None
+    version_minimal: str | None
+    fixed_version: str | None
+    justification: str | None
+    is_known_exploited: bool | None
+    epss_score: float | None
+    found_by: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeverityCount(Row):
+    """One row a source, a way to count and a severity: how many vulnerabilities the full and the minimal image have.
+
+    The columns of `VulnerabilityCount` for both sides. Missing is unknown: no source of that name was asked about that image.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("found_by", "counted", "severity")
+
+    found_by: str
+    counted: CountedThing
+    severity: Literal["all", "critical", "high", "medium", "low", "negligible", "unknown"]
+    count_full: int | None
+    count_minimal: int | None
+    delta_count: int | None
+    fixable_count_full: int | None
+    fixable_count_minimal: int | None
+    known_exploited_count_full: int | None
+    known_exploited_count_minimal: int | None
+    data_utc_full: str | None
+    data_utc_minimal: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AdvisorySource(Row):
     """One row a body of advisories that is held: an ecosystem of OSV's, `kev` or `epss`.
 

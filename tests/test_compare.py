@@ -7,7 +7,20 @@ from types import SimpleNamespace
 import pandas as pd
 
 from audit_lib.compare import compare
-from audit_lib.tables import Binary, Database, File, Image, Layer, Package, SurfaceItem, make_table, total
+from audit_lib.tables import (
+    Binary,
+    Database,
+    File,
+    Image,
+    Layer,
+    Package,
+    SurfaceItem,
+    Vulnerability,
+    VulnerabilityCount,
+    VulnerabilityCoverage,
+    make_table,
+    total,
+)
 
 DEB = "/var/lib/dpkg/status"
 APK = "/lib/apk/db/installed"
@@ -53,7 +66,14 @@ def side(*, facts=None, layers=(), files=(), databases=(), packages=(), binaries
         packages=make_table(Package, packages),
         binaries=make_table(Binary, binaries),
         surface=make_table(SurfaceItem, surface),
-        knows=lambda table: table != "binaries" or facts is None or facts.get("file_bytes", 0) is not None,
+        vulnerabilities=make_table(Vulnerability, []),
+        vulnerability_coverage=make_table(VulnerabilityCoverage, []),
+        vulnerability_counts=make_table(VulnerabilityCount, []),
+        vulnerability_gaps=(),
+        knows=lambda table: (
+            table != "vulnerabilities"
+            and (table != "binaries" or facts is None or facts.get("file_bytes", 0) is not None)
+        ),
     )
 
 

@@ -195,11 +195,16 @@ SEAMS = {
     "extracted": Seam((*_SCANS, "inventory", "ownership", "evidence", "evidence.*", "surface", "tables"), ("pandas",)),
     "seen": Seam((*_SCANS, "evidence", "evidence.*", "surface", "tables")),
     "compare": Seam((*_TABLES, "surface", "compare.*", "exports.glance"), ("pandas",)),
+    "compare.vulnerabilities": Seam((*_TABLES, "compare.*", "vulnerabilities", "vulnerabilities.sources"), ("pandas",)),
     "compare.*": Seam((*_TABLES, "links", "shell", "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),
     # Reports and statements are JSON from strangers, as SBOMs are.
     "vulnerabilities.reports": Seam(_STATEMENTS),
     "vulnerabilities.reports.*": Seam(_STATEMENTS),
+    "vulnerabilities.vex": Seam(_STATEMENTS),
+    "vulnerabilities.vex.*": Seam(_STATEMENTS),
+    "vulnerabilities.vex.applying": Seam(("tables", "vulnerabilities.*"), ("pandas",)),
+    "vulnerabilities.vex.draft": Seam(("tables", "vulnerabilities.*"), ("pandas",)),
     "vulnerabilities.database": Seam(
         ("errors", "store", "tables", "vulnerabilities.base", "vulnerabilities.records"), _OF_ADVISORIES
     ),

@@ -21,6 +21,7 @@ from audit_lib.commands.shared import (
     finish,
     image_options,
     output_options,
+    report_options,
     write_table,
     write_text,
 )
@@ -105,6 +106,7 @@ Examples:
 )
 @partial(output_options, formats=(*FORMATS, *_DOCUMENTS, _POAM), others="The others are for reviewers and servers.")
 @POLICY_OPTION
+@report_options
 @image_options
 @click.pass_obj
 def command(
@@ -120,12 +122,24 @@ def command(
     limits: tuple[tuple[str, int], ...],
     check_files: bool,
     policy: Path | None,
+    scanner_reports: tuple[Path, ...],
+    vex: tuple[Path, ...],
 ) -> None:
     """Check an image by a policy."""
     rules = read_policy(policy)
     if fail_on is not None:
         rules = rules.gated_at(None if fail_on == NEVER else typing.cast("Severity", fail_on))
-    found = audited(reference, platform, limits, quiet=quiet, check_files=check_files, policy=rules, today_utc=today)
+    found = audited(
+        reference,
+        platform,
+        limits,
+        quiet=quiet,
+        check_files=check_files,
+        policy=rules,
+        today_utc=today,
+        scanner_reports=scanner_reports,
+        vex=vex,
+    )
     findings = found.findings
     if severities is not None:
         findings = findings[findings["severity"].isin(severities)].reset_index(drop=True)

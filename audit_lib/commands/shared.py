@@ -112,6 +112,23 @@ PLAIN_HTTP_OPTION = click.option(
 )
 
 
+SCANNER_REPORT_OPTION = click.option(
+    "--scanner-report",
+    "scanner_reports",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What a scanner wrote of the image: Grype, Trivy, osv-scanner (JSON), Docker Scout (SARIF, GitLab), CycloneDX, SARIF.",
+)
+VEX_OPTION = click.option(
+    "--vex",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="Which vulnerabilities do not affect it, and why: OpenVEX, CycloneDX or CSAF. Nothing is dropped, all is marked.",
+)
+
+
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of an image: platform, limits, store, check_files."""
     for option in (
@@ -138,6 +155,11 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of an image's vulnerabilities: scanner_reports, vex (tuples of paths)."""
+    return SCANNER_REPORT_OPTION(VEX_OPTION(command))
 
 
 def output_options(
@@ -173,6 +195,8 @@ def audited(
     check_files: bool,
     policy: Policy | Path | None = None,
     today_utc: str | None = None,
+    scanner_reports: Sequence[Path] = (),
+    vex: Sequence[Path] = (),
 ) -> Audit:
     """Return the audit of an image, with its progress on standard error."""
     kept = store.opened_store(None)
@@ -185,6 +209,8 @@ def audited(
             check_files=check_files,
             policy=policy,
             today_utc=today_utc,
+            scanner_reports=scanner_reports,
+            vex=vex,
             progress=progress,
         )
     for message in () if quiet or kept is None else kept.messages:

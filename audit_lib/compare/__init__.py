@@ -16,6 +16,7 @@ from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
 from audit_lib.compare.surface import compare_surface, compare_surface_counts
 from audit_lib.compare.verdict import verdict_of
+from audit_lib.compare.vulnerabilities import compare_gains, compare_severities, compare_vulnerabilities
 
 _OF_FILES = frozenset(
     {"file_changes", "category_sizes", "layer_sizes", "surface_counts", "surface_changes", "migration_risks"}
@@ -138,11 +139,35 @@ class Comparison:
 
         return compare_migration(self.full, self.minimal, self.app)
 
+    @cached_property
+    def vulnerability_changes(self) -> pd.DataFrame:
+        """One row a vulnerability of a package on either side (schema `VulnerabilityChange`): see `compare_vulnerabilities`."""
+        return compare_vulnerabilities(self.full, self.minimal)
+
+    @cached_property
+    def severity_counts(self) -> pd.DataFrame:
+        """One row a source, a way to count and a severity (schema `SeverityCount`): see `compare_severities`."""
+        return compare_severities(self.full, self.minimal)
+
+    @cached_property
+    def removal_gains(self) -> pd.DataFrame:
+        """One row a package that only full has: what removing it removed (schema `RemovalGain`): see `compare_gains`."""
+        return compare_gains(self.full, self.package_changes)
+
+    @property
+    def vulnerability_notes(self) -> tuple[str, ...]:
+        """How many vulnerabilities each source finds in each image, a sentence each, or that they are unknown."""
+        return (*self.full.vulnerability_notes, *self.minimal.vulnerability_notes)
+
     def knows(self, table: str) -> bool:
         """Tell whether the rows of a table, or that it has none, say something of the images.
 
-        `file_changes`, `category_sizes` and `migration_risks` need to know their files, `layer_sizes` their layers.
+        `file_changes`, `category_sizes` and `migration_risks` need to know their files, `layer_sizes` their layers,
+        `vulnerability_changes` the vulnerabilities of both, `severity_counts` those of either.
         """
+        if table in {"vulnerability_changes", "severity_counts"}:
+            known = [side.knows("vulnerabilities") for side in (self.full, self.minimal)]
+            return all(known) if table == "vulnerability_changes" else any(known)
         if table not in _OF_FILES:
             return True
         if table == "migration_risks" and self.app is not None and not has_files(self.app):

@@ -29,6 +29,7 @@ def gaps_of(
     yield from _size_gaps(full, minimal)
     yield from _surface_gaps(full, minimal)
     yield from _move_gaps(full, minimal, app)
+    yield from _vulnerability_gaps(full, minimal)
 
 
 def _platform_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
@@ -137,3 +138,11 @@ def _move_gaps(full: Audited, minimal: Audited, app: Audited | None) -> Iterator
             f"app ({fact(app, 'image')}): its layers do not begin with those of {fact(full, 'image')}; what that does not have was "
             "taken for the application's own"
         )
+
+
+def _vulnerability_gaps(full: Audited, minimal: Audited) -> Iterator[str]:
+    known = [side.knows("vulnerabilities") for side in (full, minimal)]
+    for role, side, is_known in zip(ROLES, (full, minimal), known, strict=True):
+        if any(known) and not is_known:
+            yield f"{role} ({fact(side, 'image')}): its vulnerabilities are unknown, not none, and are not compared"
+        yield from side.vulnerability_gaps

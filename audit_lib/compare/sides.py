@@ -60,6 +60,26 @@ class Audited(Protocol):
         """Schema `Account`."""
 
     @property
+    def vulnerabilities(self) -> pd.DataFrame:
+        """Schema `Vulnerability`."""
+
+    @property
+    def vulnerability_coverage(self) -> pd.DataFrame:
+        """Schema `VulnerabilityCoverage`."""
+
+    @property
+    def vulnerability_counts(self) -> pd.DataFrame:
+        """Schema `VulnerabilityCount`."""
+
+    @property
+    def vulnerability_notes(self) -> tuple[str, ...]:
+        """How many vulnerabilities each source finds, a sentence each, or that they are unknown."""
+
+    @property
+    def vulnerability_gaps(self) -> tuple[str, ...]:
+        """What is not known of the vulnerabilities, a sentence each."""
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The image configuration as parsed JSON."""
 

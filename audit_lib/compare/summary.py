@@ -9,6 +9,7 @@ import pandas as pd
 
 from audit_lib.compare.sides import Audited, fact, formats_of, has_files, has_layers, unknown_formats
 from audit_lib.compare.surface import compare_surface_counts
+from audit_lib.compare.vulnerabilities import compare_severities
 from audit_lib.tables import Summary, make_table, total
 from audit_lib.units import format_bytes, format_count, format_share
 
@@ -20,6 +21,12 @@ _HARDENED: Mapping[str, Callable[[pd.DataFrame], pd.Series]] = {
     "fortify": lambda binaries: binaries["has_fortify"],
 }
 
+_COUNTED = {
+    "matches": "vulnerability_matches",
+    "unique ids": "vulnerability_ids",
+    "after VEX": "vulnerabilities_after_vex",
+}
+
 
 def compare_summaries(full: Audited, minimal: Audited) -> pd.DataFrame:
     """Return one row a measure (schema `Summary`).
@@ -29,8 +36,9 @@ def compare_summaries(full: Audited, minimal: Audited) -> pd.DataFrame:
     `layers`, `executables`, `shared_libraries` (regular files), `surface_elf_files`, and `surface_…` for each category of
     `surface` that either image has or of which nothing can be told. Shares: `unowned_share` of the bytes;
     `surface_elf_pie_share` of the executables, `surface_elf_nx_share`, `…_full_relro_share`, `…_canary_share`,
-    `…_fortify_share` of the ELF files that can tell. A side where a measure is unknown is missing, and so are `delta` and
-    `reduction_share`; the latter also where full is 0.
+    `…_fortify_share` of the ELF files that can tell. Of each source of vulnerabilities that either image was held against:
+    `vulnerability_matches_…`, `vulnerability_ids_…` (each once), `vulnerabilities_after_vex_…`. A side where a measure is unknown
+    is missing, and so are `delta` and `reduction_share`; the latter also where full is 0.
     """
     sides = [_measures(side, formats_of(full) | formats_of(minimal)) for side in (full, minimal)]
     rows = [_summary_row(measure, sides[0][measure], sides[1][measure]) for measure in sides[0]]
@@ -38,7 +46,16 @@ def compare_summaries(full: Audited, minimal: Audited) -> pd.DataFrame:
     for count in counts[~(counts["count_full"].eq(0) & counts["count_minimal"].eq(0)).fillna(value=False)].itertuples():
         values = (("count", _whole(count.count_full)), ("count", _whole(count.count_minimal)))
         rows.append(_summary_row(f"surface_{str(count.category).replace(' ', '_').replace('-', '_')}", *values))
+    for total_ in _totals(full, minimal).itertuples():
+        measure = f"{_COUNTED[str(total_.counted)]}_{str(total_.found_by).replace('-', '_').replace(' ', '_')}"
+        values = (("count", _whole(total_.count_full)), ("count", _whole(total_.count_minimal)))
+        rows.append(_summary_row(measure, *values))
     return make_table(Summary, rows)
+
+
+def _totals(full: Audited, minimal: Audited) -> pd.DataFrame:
+    counts = compare_severities(full, minimal)
+    return counts[counts["severity"] == "all"]
 
 
 def headline_of(summary: pd.DataFrame, full: str, minimal: str) -> Iterator[str]:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from audit_lib.vulnerabilities.counts import count_vulnerabilities
+from audit_lib.vulnerabilities.sources import agreement, exposure, notes_on, removal_gains
 
-__all__ = ["count_vulnerabilities"]
+__all__ = ["agreement", "count_vulnerabilities", "exposure", "notes_on", "removal_gains"]

@@ -14,23 +14,35 @@ from audit_lib.vulnerabilities.base import OWN, SEVERITIES
 LIKELY = 0.1
 _GROUPS: tuple[Literal["all"] | VulnerabilitySeverity, ...] = ("all", *SEVERITIES)
 _GONE = ("not_affected", "fixed")
+_STATED = ["image", "found_by", "data_utc", "scanner_version"]
 
 
-def count_vulnerabilities(vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None = None) -> pd.DataFrame:
+def count_vulnerabilities(
+    vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None = None, scanner_reports: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return how many vulnerabilities each source finds, in three ways (schema `VulnerabilityCount`).
 
     `vulnerabilities`: a table of schema `Vulnerability`. A vulnerability counts once for its worst severity; it is fixable where
     any of its rows has a fixed version. `coverage` (schema `VulnerabilityCoverage`): what was held against advisories; with it, the
-    library's own matching counts 0 where it found nothing. Of any other source without rows there is nothing to group by.
+    library's own matching counts 0 where it found nothing. `scanner_reports` (schema `ScannerReport`): with it, so does a scanner
+    whose report has no matches. Of any other source without rows there is nothing to group by.
     """
-    return make_table(VulnerabilityCount, _rows(vulnerabilities, coverage))
+    return make_table(VulnerabilityCount, _rows(vulnerabilities, coverage, scanner_reports))
 
 
-def _rows(vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None) -> Iterator[VulnerabilityCount]:
+def _rows(
+    vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None, scanner_reports: pd.DataFrame | None
+) -> Iterator[VulnerabilityCount]:
     sources = {(str(image), str(by)): rows for (image, by), rows in vulnerabilities.groupby(["image", "found_by"])}
     asked = {} if coverage is None else _dates(coverage[coverage["status"].isin(["matched", "by_distribution"])])
     for image in asked:
         sources.setdefault((image, OWN), vulnerabilities.iloc[:0])
+    stated: dict[tuple[str, str], tuple[object, object]] = {}
+    for image, found_by, *facts in (
+        [] if scanner_reports is None else scanner_reports[_STATED].itertuples(index=False, name=None)
+    ):
+        stated[image, found_by] = (facts[0], facts[1])
+        sources.setdefault((image, found_by), vulnerabilities.iloc[:0])
     for (image, found_by), rows in sources.items():
         each = _each_once(rows)
         remaining = _each_once(rows[~rows["status"].isin(_GONE)])
@@ -41,6 +53,8 @@ def _rows(vulnerabilities: pd.DataFrame, coverage: pd.DataFrame | None) -> Itera
         )
         dates = {*rows["data_utc"].dropna(), *(asked.get(image, ()) if found_by == OWN else ())}
         versions = {*rows["found_by_version"].dropna()}
+        if not len(rows) and (image, found_by) in stated:
+            dates, versions = ({one} - {pd.NA} for one in stated[image, found_by])
         for counted, table in ways:
             for severity in _GROUPS:
                 chosen = table if severity == "all" else table[table["severity"] == severity]

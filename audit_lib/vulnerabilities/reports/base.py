@@ -111,13 +111,17 @@ class ReportFormat:
 def line_of(value: object) -> str | None:
     r"""Return text in one line of at most 2,000 characters, None for anything else: reports quote whole advisories.
 
-    >>> line_of("two\n  lines"), line_of(3)
-    ('two lines', None)
+    Control characters become U+FFFD: a terminal would obey them.
+
+    >>> line_of("two\n  lines"), line_of("\x1b[2J"), line_of(3)
+    ('two lines', '�[2J', None)
     """
     found = text(value)
     if found is None:
         return None
     found = " ".join(found.split())
+    if not found.isprintable():
+        found = "".join(one if one.isprintable() else "\ufffd" for one in found)
     return found if len(found) <= _LONGEST else f"{found[:_LONGEST]}…"
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.documents import text
 from audit_lib.sboms.base import inner, listed
+from audit_lib.tables import VulnerabilityStatus
 from audit_lib.vulnerabilities.reports.base import (
     Match,
-    MatchStatus,
     Report,
     ReportFormat,
     fix_of,
@@ -22,7 +22,7 @@ from audit_lib.vulnerabilities.reports.base import (
 
 _MAX_COMPONENTS = 1_000_000
 # What `analysis.state` means in the words of VEX.
-STATES: Mapping[str, MatchStatus] = {
+STATES: Mapping[str, VulnerabilityStatus] = {
     "resolved": "fixed",
     "resolved_with_pedigree": "fixed",
     "exploitable": "affected",

@@ -197,7 +197,8 @@ def _databases_table(inventory: Inventory, label: str) -> pd.DataFrame:
         if place.problem is not None:
             say(place.form.name, place.path, "damaged", None, place.problem)
         else:
-            say(place.form.name, place.path, "read", len(place.packages), place.detail)
+            # the rows of `packages`: one that is stated twice counts once
+            say(place.form.name, place.path, "read", len({*map(key_of, place.packages)}), place.detail)
         for broken in place.broken:
             say(place.form.name, broken.path, "damaged", None, broken.problem)
     return make_table(Database, rows.values())

@@ -67,6 +67,13 @@ def test_an_empty_database_is_no_packages(tmp_path: Path):
     assert image(found, "package_count") == 0
 
 
+def test_a_package_that_a_database_states_twice_is_one_row_and_counts_once(tmp_path: Path):
+    found = audited(tmp_path, {"var/lib/dpkg/status": status(bash="5.2") * 2 + status(curl="7.88")})
+    assert databases(found)["/var/lib/dpkg/status"] == ("read", 2, None)
+    assert image(found, "package_count") == 2
+    assert list(found.packages["name"]) == ["bash", "curl"]
+
+
 def test_a_status_file_that_is_cut_makes_the_packages_unknown(tmp_path: Path):
     whole = status(bash="5.2", curl="7.88", tzdata="2024a")
     found = audited(tmp_path, {"var/lib/dpkg/status": whole[: len(whole) // 2], "var/lib/dpkg/info/tzdata.list": ""})

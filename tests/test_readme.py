@@ -33,8 +33,16 @@ ROWS = [
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
 RUNNABLE = [line for line in SHELL if line.startswith(("image-audit", "papermill")) and "sample:" in line]
 
+PAGES = sorted((ROOT / "audit_lib" / "docs").glob("*.md"))
+
 _CONTEXT = click.Context(cli)
 COMMANDS = {name: command for name in cli.list_commands(_CONTEXT) if (command := cli.get_command(_CONTEXT, name))}
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors that code hosts give to a page's headings."""
+    lines = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", line).lower().replace(" ", "-") for line in lines}
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.__name__)
@@ -78,6 +86,16 @@ def test_every_command_source_and_limit_stands_in_the_readme():
     assert [name for name in COMMANDS if f"image-audit {name}" not in README] == []
     assert [source.scheme for source in SOURCES if f"`{source.scheme}:" not in README] == []
     assert [field.name for field in fields(Limits) if f"`{field.name}`" not in README] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", *(f"audit_lib/docs/{path.name}" for path in PAGES)])
+def test_every_link_to_a_file_leads_to_it_and_to_a_heading_of_it(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
+        if not link.startswith("https://"):
+            path, _, heading = link.partition("#")
+            target = ROOT / page if not path else (ROOT / page).parent / path
+            assert target.exists(), link
+            assert not heading or heading in headings(target), link
 
 
 def test_every_picture_is_there():

@@ -6,12 +6,13 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
+from audit_lib.account import Group, User
 from audit_lib.evidence import accounts, applets, secrets
 from audit_lib.evidence.configuration import Place
 from audit_lib.evidence.secret_rules import PRIVATE_KEY
 from audit_lib.layer import NotKept
 from audit_lib.rootfs import Rootfs
-from audit_lib.surface import Group, Secret, Seen, User
+from audit_lib.surface import Secret, Seen
 from audit_lib.tables import plain_text
 
 

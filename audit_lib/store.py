@@ -32,7 +32,7 @@ from audit_lib.layer import LayerScan, Limits, NotKept
 ENVIRONMENT = "AUDIT_STORE"
 NONE = "none"
 # What a scan finds in a layer depends on the code in these, and on nothing else here.
-_SCANNING = ("layer.py", "scan.py", "shell.py", "sieve.py", "tar.py", "formats/*.py", "evidence/*.py")
+_SCANNING = ("account.py", "layer.py", "scan.py", "shell.py", "sieve.py", "tar.py", "formats/*.py", "evidence/*.py")
 _LAYERS, _DOCUMENTS, _TABLES = "layers", "documents", "tables"
 # Kinds of entries, and the folders that they lie in.
 _FOLDERS = {"layer": _LAYERS, "document": _DOCUMENTS, "tables": _TABLES}

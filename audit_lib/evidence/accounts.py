@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from audit_lib.account import Group, User
 from audit_lib.errors import DamagedDatabaseError
 from audit_lib.formats.base import Extractor
 
@@ -33,25 +33,6 @@ _METHODS = {
 _MAX_ID = 2**32
 # A hundred thousand users; a longer list is nobody's.
 _MAX_BYTES = 8 * 1024**2
-
-
-class User(NamedTuple):
-    """A line of passwd. `password` is its state, never the password: see `state`."""
-
-    name: str
-    password: str
-    uid: int
-    gid: int
-    home: str
-    shell: str
-
-
-class Group(NamedTuple):
-    """A line of group."""
-
-    name: str
-    gid: int
-    members: tuple[str, ...]
 
 
 def users(text: str) -> Iterator[User]:

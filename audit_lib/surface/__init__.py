@@ -8,13 +8,13 @@ import pandas as pd
 
 from audit_lib.links import links_of
 from audit_lib.surface.accounts import accounts
-from audit_lib.surface.facts import Group, Item, Secret, Seen, User
+from audit_lib.surface.facts import Item, Secret, Seen
 from audit_lib.surface.permissions import permissions
 from audit_lib.surface.places import declared, places, secrets
 from audit_lib.surface.programs import programs
 from audit_lib.tables import SurfaceItem, make_table
 
-__all__ = ["Group", "Secret", "Seen", "User", "surface_table"]
+__all__ = ["Secret", "Seen", "surface_table"]
 
 
 def surface_table(files: pd.DataFrame, databases: pd.DataFrame, seen: Seen, *, label: str) -> pd.DataFrame:

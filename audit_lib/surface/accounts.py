@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
+from audit_lib.account import User
 from audit_lib.links import Links
-from audit_lib.surface.facts import EMPTY, NO_SHELLS, Item, Seen, User
+from audit_lib.surface.facts import EMPTY, NO_SHELLS, Item, Seen
 from audit_lib.surface.names import category_of
 
 _FILE = "/etc/passwd"

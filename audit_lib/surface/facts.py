@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
+from audit_lib.account import Group, User
 from audit_lib.tables import SurfaceCategory
 
 _FEW = 10
@@ -15,25 +16,6 @@ _FEW = 10
 EMPTY = "empty"
 # What stands in place of a shell for those who may not log in.
 NO_SHELLS = frozenset({"nologin", "false", "true", "null"})
-
-
-class User(NamedTuple):
-    """A line of /etc/passwd. `password`: `empty`, `locked`, `none` (no entry in shadow), or the method of its hash."""
-
-    name: str
-    password: str
-    uid: int
-    gid: int
-    home: str
-    shell: str
-
-
-class Group(NamedTuple):
-    """A line of /etc/group."""
-
-    name: str
-    gid: int
-    members: tuple[str, ...]
 
 
 class Secret(NamedTuple):

@@ -101,7 +101,7 @@ class Audit:
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is
     attached to the image is not known, where its registry was asked. `vulnerability_gaps`: of which packages the advisories that
-    are held say nothing, and what has to be known of scanners' reports and VEX documents.
+    are held say nothing, and what has to be known of scanners' reports and VEX documents. `advisory_sources`: which were asked.
     `policy`, `today_utc`: what `findings` are judged by.
     """
 
@@ -129,6 +129,7 @@ class Audit:
     unknown: frozenset[str] = frozenset()
     referrers_problem: str | None = None
     vulnerability_gaps: tuple[str, ...] = ()
+    advisory_sources: tuple[Mapping[str, str | None], ...] = ()
     policy: Policy = field(default_factory=read_policy)
     today_utc: str = field(default_factory=lambda: now_utc()[:_DAY])
 
@@ -312,6 +313,7 @@ def _with_vulnerabilities(found: Audit, advisories: Advisories | str | os.PathLi
         vulnerability_coverage=assessed.coverage,
         unknown=found.unknown - {"vulnerability_coverage"} - (_MADE_OF_VULNERABILITIES if assessed.is_known else set()),
         vulnerability_gaps=assessed.gaps,
+        advisory_sources=assessed.sources,
     )
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from audit_lib.errors import TableError
-from audit_lib.exports.assessment import StatedPolicy
+from audit_lib.exports.assessment import TOOL, StatedPolicy
 from audit_lib.exports.tables import parquet_of
 from audit_lib.tables import Database, Finding, Image, Layer, Package, Row, check_table
 
@@ -63,8 +63,8 @@ class Examined(Protocol):
         """Schema `Vulnerability`."""
 
     @property
-    def vulnerability_coverage(self) -> pd.DataFrame:
-        """Schema `VulnerabilityCoverage`."""
+    def advisory_sources(self) -> tuple[Mapping[str, str | None], ...]:
+        """The bodies of advisories that its packages were held against."""
 
     @property
     def policy(self) -> StatedPolicy:
@@ -88,7 +88,7 @@ class WrittenPolicy:
 class WrittenAudit:
     """What `write_audits` wrote of one image, read back.
 
-    `vulnerability_data`: whose data on vulnerabilities were used, in which version, of which day.
+    `vulnerability_data`: whose data on vulnerabilities were used, of which day, with the digest of each body of advisories.
     """
 
     image: pd.DataFrame
@@ -135,20 +135,12 @@ def read_audits(folder: Path) -> dict[str, WrittenAudit]:
 
 
 def _vulnerability_data(found: Examined) -> Iterator[dict[str, str | None]]:
-    """Yield whose data say what there is to say of vulnerabilities: advisories by ecosystem, and each scanner."""
-    for row in _distinct(found.vulnerability_coverage, ["ecosystem", "data_utc"]):
-        yield {"advisories": row["ecosystem"], "version": None, "data_utc": row["data_utc"]}
-    for row in _distinct(found.vulnerabilities, ["found_by", "found_by_version", "data_utc"]):
-        yield {"found_by": row["found_by"], "version": row["found_by_version"], "data_utc": row["data_utc"]}
-
-
-def _distinct(table: pd.DataFrame, columns: list[str]) -> list[dict[str, str | None]]:
-    """Return each row of these columns once, missing values as None; those without a first value are left out."""
-    rows = table[columns].dropna(subset=columns[:1]).drop_duplicates().sort_values(columns)
-    return [
-        {str(name): None if pd.isna(value) else str(value) for name, value in row.items()}
-        for row in rows.to_dict("records")
-    ]
+    """Yield whose data say what there is to say of vulnerabilities: the advisories that were asked, and each scanner."""
+    yield from map(dict, found.advisory_sources)
+    told = found.vulnerabilities[["found_by", "found_by_version", "data_utc"]].drop_duplicates()
+    for row in told[told["found_by"] != TOOL].sort_values(list(told.columns)).itertuples(index=False):
+        values = [None if pd.isna(value) else str(value) for value in row]
+        yield dict(zip(("found_by", "version", "data_utc"), values, strict=True))
 
 
 def _read(path: Path) -> WrittenAudit:

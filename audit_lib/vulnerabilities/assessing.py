@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from audit_lib.units import format_count
 from audit_lib.vulnerabilities.base import ENVIRONMENT
-from audit_lib.vulnerabilities.database import NONE, Database, ecosystem_of
+from audit_lib.vulnerabilities.database import NONE, Database, Facts, ecosystem_of
 from audit_lib.vulnerabilities.matching import load_for, match
 
+_OF_A_SOURCE = ("source", "data_utc", "updated_utc", "origin", "digest")
 _SAID = ("image", "format", "package_count", "detail")
 
 
@@ -20,12 +21,14 @@ _SAID = ("image", "format", "package_count", "detail")
 class Assessed:
     """Tables of the schemas `Vulnerability` and `VulnerabilityCoverage`, and `gaps`: what is unknown, a sentence each.
 
+    `sources`: the bodies of advisories and lists that were asked, with the day and the digest of each (`AdvisorySource`).
     `is_known`: whether the advisories that are held speak of any of the packages; where not, no rows mean nothing.
     """
 
     vulnerabilities: pd.DataFrame
     coverage: pd.DataFrame
     gaps: tuple[str, ...]
+    sources: tuple[Mapping[str, str | None], ...]
     is_known: bool
 
 
@@ -61,8 +64,15 @@ def assess(
         vulnerabilities=vulnerabilities,
         coverage=coverage,
         gaps=tuple(_gaps(coverage)),
+        sources=tuple(_sources(loaded.facts, set(coverage["ecosystem"].dropna()))),
         is_known=not len(coverage) or bool(coverage["status"].isin(["matched", "by_distribution"]).any()),
     )
+
+
+def _sources(facts: Mapping[str, Facts], ecosystems: Collection[str]) -> Iterator[dict[str, str | None]]:
+    for name, one in sorted(facts.items()):
+        if ecosystem_of(name) is None or ecosystem_of(name) in ecosystems:
+            yield {column: getattr(one, column) for column in _OF_A_SOURCE}
 
 
 def _gaps(coverage: pd.DataFrame) -> Iterator[str]:

@@ -135,7 +135,7 @@ def test_the_manifest_has_every_input_with_its_digest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {
         "policy_file": "policy.yml",
-        "vex": "a.vex.json none.json",
+        "vex": "a.vex.json:policy.yml",
         "scanner_reports": "b c.json",
         "fleet_dir": ".",
     }
@@ -149,6 +149,7 @@ def test_the_manifest_has_every_input_with_its_digest(tmp_path, monkeypatch):
     assert [tuple(one.values()) for one in manifest["inputs"]["files"]] == [
         ("policy_file", "policy.yml", 10, hashlib.sha256(b"schema: 1\n").hexdigest()),
         ("vex", "a.vex.json", 2, hashlib.sha256(b"{}").hexdigest()),
+        ("vex", "policy.yml", 10, hashlib.sha256(b"schema: 1\n").hexdigest()),
         ("scanner_reports", "b c.json", 2, hashlib.sha256(b"[]").hexdigest()),
         ("fleet_dir", ".", None, None),
     ]

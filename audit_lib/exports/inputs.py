@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from audit_lib.exports.audits import WrittenAudit
 # hashed once more.
 _IMAGES = ("docker-archive", "oci-archive", "oci-dir", "docker", "podman", "registry", "sample")
 _SBOM = "sbom"
+_IMAGE_NAME = re.compile(r"(.*_)?images?")
 
 
 def inputs_of(
@@ -54,7 +57,7 @@ def sha256_of(path: Path) -> str:
 def _files(parameters: Mapping[str, object], images: Mapping[str, str | None]) -> Iterator[dict[str, Any]]:
     """Yield each file or folder that a parameter names, whole or as one of its words."""
     for name, value in parameters.items():
-        for word in _words(value):
+        for word in _words(name, value):
             scheme, colon, rest = word.partition(":")
             if (colon and scheme in _IMAGES) or images.get(word, _SBOM) != _SBOM:
                 continue
@@ -65,10 +68,14 @@ def _files(parameters: Mapping[str, object], images: Mapping[str, str | None]) -
                 yield {"parameter": name, "path": str(path), "bytes": None, "sha256": None}
 
 
-def _words(value: object) -> list[str]:
+def _words(name: str, value: object) -> list[str]:
+    """Return what may be paths in a value: the whole, else what colons part (as in PATH), else its words, as references are."""
     if not isinstance(value, str) or not value or "\0" in value:
         return []
     try:
-        return [value] if Path(value).exists() else value.split()
+        if Path(value).exists():
+            return [value]
+        parts = [] if _IMAGE_NAME.fullmatch(name) else value.split(os.pathsep)
+        return parts if any(part and Path(part).exists() for part in parts) else value.split()
     except OSError:  # longer than a path can be
         return []

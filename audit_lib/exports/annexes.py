@@ -66,7 +66,11 @@ def read_annexes(folder: Path, audits: Mapping[str, WrittenAudit]) -> tuple[Anne
     that the notebook handed over. Raises `TableError` for a file of that name that is no table.
     """
     return tuple(
-        Annex(title=f"{kind.title}{of}", text=f"{kind.text} {_counted(len(table))}.", table=_shown(table, kind, of))
+        Annex(
+            title=f"{kind.title}{of}",
+            text=f"{kind.text} {_counted(len(table))}.",
+            table=_shown(table, kind, is_one=bool(of)),
+        )
         for name, kind in _KINDS.items()
         for of, table in _found(folder, audits, name)
         # A notebook of many images writes tables of other rows under the same names.
@@ -132,12 +136,12 @@ def _read(path: Path) -> pd.DataFrame:
 _LINES = csv.ParseOptions(newlines_in_values=True)
 
 
-def _shown(table: pd.DataFrame, kind: _Kind, of: str) -> Shown:
+def _shown(table: pd.DataFrame, kind: _Kind, *, is_one: bool) -> Shown:
     columns = [name for name in kind.columns if name in table.columns]
     # An image of its own has no column that says which it is: the title page does.
-    of_several = [] if of or "image" not in table.columns or table["image"].nunique() < 2 else ["image"]  # noqa: PLR2004
+    of_several = [] if is_one or "image" not in table.columns or table["image"].nunique() < 2 else ["image"]  # noqa: PLR2004
     flags = {name: table[name].map({"true": "yes", "false": "no"}) for name in columns if name.startswith("is_")}
-    return show(table.assign(**flags)[[*of_several, *columns]], rows=None, caption=f"{kind.title}{of}")
+    return show(table.assign(**flags)[[*of_several, *columns]], rows=None)
 
 
 def _counted(count: int) -> str:

@@ -20,6 +20,7 @@ _LETTER = 0.62
 _SIZES = {"wide": 7.5 / 6.5, "crowded": 7.5 / 5.5}
 # No text has a claim to more than this before it is broken into lines, and no word before it is broken itself.
 _LONGEST_LINE, _LONGEST_WORD = 66.0, 15.0
+_SHORT = 14
 # Heads and the words of a status are bold; a mark stands before some of these.
 _BOLD, _MARK = 1.13, 1.1
 _WORD = re.compile(r"\s+|(?<=[-/])(?=[^\W\d])")
@@ -30,7 +31,7 @@ def with_widths(table: str, kind: str) -> str:
     """Return the HTML of a table with the width of each column stated; `kind` is its class, as `table_kind` tells it.
 
     With widths that are stated, a page of a long table is laid out without a look at all others. HTML that holds no table,
-    or several, is returned as it is.
+    or several, is returned as it is. A short one is kept on one page: somebody may have to sign it.
     """
     cells = _Cells()
     cells.feed(table)
@@ -39,7 +40,8 @@ def with_widths(table: str, kind: str) -> str:
     size = max((size for name, size in _SIZES.items() if name in kind.split()), default=1.0)
     shares = column_shares(cells.rows, room=_PAGE * size)
     columns = "".join(f'<col style="width: {100 * share:.2f}%">' for share in shares)
-    return _BEGIN.sub(lambda found: f"{found[0]}<colgroup>{columns}</colgroup>", table, count=1)
+    laid_out = _BEGIN.sub(lambda found: f"{found[0]}<colgroup>{columns}</colgroup>", table, count=1)
+    return f'<div class="short">{laid_out}</div>' if len(cells.rows) <= _SHORT else laid_out
 
 
 def column_shares(rows: Sequence[Sequence[_Text]], *, room: float) -> list[float]:
@@ -67,8 +69,8 @@ def column_shares(rows: Sequence[Sequence[_Text]], *, room: float) -> list[float
 
 
 def _most(lengths: Sequence[float]) -> float:
-    """Return what all but the longest twentieth do not exceed."""
-    return sorted(lengths)[int(0.95 * (len(lengths) - 1) + 0.5)] if lengths else 0.0
+    """Return what all but the longest fiftieth do not exceed."""
+    return sorted(lengths)[int(0.98 * (len(lengths) - 1) + 0.5)] if lengths else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,7 +304,7 @@ def _with_vulnerabilities(found: Audit, advisories: Advisories | str | os.PathLi
     from audit_lib.vulnerabilities.assessing import assess  # noqa: PLC0415 - see `_read`
 
     image = found.image.iloc[0]
-    assessed = assess(found.packages, image, advisories, is_own_choice=image["source"] == sample.SCHEME)
+    assessed = assess(found.packages, image, advisories, only_if_named=image["source"] == sample.SCHEME)
     if assessed is None:
         return found
     return replace(

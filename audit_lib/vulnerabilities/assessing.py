@@ -11,7 +11,6 @@ import pandas as pd
 from audit_lib.units import format_count
 from audit_lib.vulnerabilities.base import ENVIRONMENT
 from audit_lib.vulnerabilities.database import NONE, Database, Facts, ecosystem_of
-from audit_lib.vulnerabilities.matching import load_for, match
 
 _OF_A_SOURCE = ("source", "data_utc", "updated_utc", "origin", "digest")
 _SAID = ("image", "format", "package_count", "detail")
@@ -37,34 +36,33 @@ def assess(
     image: pd.Series,
     advisories: Database | str | os.PathLike[str] | None,
     *,
-    is_own_choice: bool,
+    only_if_named: bool,
 ) -> Assessed | None:
     """Return what advisories say of an image's packages; None where that is unknown, which is not none.
 
     It is unknown where no advisories are held, or where the packages are unknown.
     `packages`, `image`: the table of an audit, and the row of its image. `advisories`: where they are, default AUDIT_ADVISORIES,
-    else the user's cache folder; "none" asks none. With `is_own_choice` the folder counts only where somebody named it: what a
-    sample shows must not depend on what this machine has. Raises `AuditError` where the database is damaged.
+    else the user's cache folder; "none" asks none. With `only_if_named` the cache folder does not count: what a sample
+    shows must not depend on what this machine has. Raises `AuditError` where the database is damaged.
     """
-    if advisories is None and is_own_choice and ENVIRONMENT not in os.environ:
+    named = os.environ.get(ENVIRONMENT) if advisories is None else advisories
+    if named == NONE or (named is None and only_if_named):
         return None
-    database = advisories if isinstance(advisories, Database) else None
-    if database is None:
-        where = os.fspath(advisories) if advisories is not None and not isinstance(advisories, Database) else None
-        if (os.environ.get(ENVIRONMENT) if where is None else where) == NONE:
-            return None
-        database = Database(where)
+    database = named if isinstance(named, Database) else Database(named)
     if pd.isna(image["package_count"]) and not len(packages):
         return None
     if not any(ecosystem_of(source) for source in database.facts()):
         return None
+    # Not needed where no advisories are held, and the start of every audit.
+    from audit_lib.vulnerabilities.matching import load_for, match  # noqa: PLC0415
+
     asked, loaded = load_for(database, packages, image)
     vulnerabilities, coverage = match(asked, loaded, str(image["image"]))
     return Assessed(
         vulnerabilities=vulnerabilities,
         coverage=coverage,
         gaps=tuple(_gaps(coverage)),
-        sources=tuple(_sources(loaded.facts, set(coverage["ecosystem"].dropna()))),
+        sources=tuple(_sources(loaded.facts, {place.partition(":")[0] for place in coverage["ecosystem"].dropna()})),
         is_known=not len(coverage) or bool(coverage["status"].isin(["matched", "by_distribution"]).any()),
     )
 

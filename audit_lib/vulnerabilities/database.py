@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import platformdirs
@@ -24,7 +24,9 @@ from audit_lib.errors import AuditError
 from audit_lib.store import open_place, write_whole
 from audit_lib.tables import AdvisorySource, make_table
 from audit_lib.vulnerabilities.base import ENVIRONMENT
-from audit_lib.vulnerabilities.records import Affected
+
+if TYPE_CHECKING:
+    from audit_lib.vulnerabilities.records import Affected
 
 NONE = "none"
 KEV, EPSS = "kev", "epss"

@@ -80,7 +80,7 @@ def assessed(
 ) -> Any:
     """Return what a database says of packages."""
     table = make_table(Package, packages)
-    return assess(table, image_row(distro_id, distro_version, len(table)), held, is_own_choice=False)
+    return assess(table, image_row(distro_id, distro_version, len(table)), held, only_if_named=False)
 
 
 def found(held: Database, packages: Sequence[Package], *distro: str) -> pd.DataFrame:

@@ -39,6 +39,7 @@ from audit_lib.errors import AuditError
 from audit_lib.exports.show import show, show_facts
 from audit_lib.severity import worst_first
 from audit_lib.tags import tags
+from audit_lib.vulnerabilities import three_numbers
 
 _INTERRUPTED = 130
 # as glibc's malloc.h numbers it
@@ -431,6 +432,10 @@ def _overview(found: Audit) -> str:
             ),
             "Largest packages\n"
             + repr(show(packages.sort_values(["file_bytes", "name"], ascending=[False, True]), rows=15)),
+            "Vulnerabilities (--table vulnerabilities tells all, vulnerability_coverage what was held against what)\n"
+            + repr(
+                show(three_numbers(found.vulnerability_counts), rows=None, is_known=found.knows("vulnerability_counts"))
+            ),
             *(["Attached to it (listed, not checked)\n" + repr(show(attached))] if len(attached) else []),
         ]
     )

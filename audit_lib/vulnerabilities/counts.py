@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Iterator
 from typing import Literal
 
@@ -13,6 +14,12 @@ from audit_lib.vulnerabilities.base import OWN, SEVERITIES
 # From this score on (FIRST's EPSS, a probability) an exploit within 30 days counts as likely.
 LIKELY = 0.1
 _GROUPS: tuple[Literal["all"] | VulnerabilitySeverity, ...] = ("all", *SEVERITIES)
+_REST = {
+    "fixable_count": "fixable",
+    "known_exploited_count": "known_exploited",
+    "epss_count": "likely_exploited",
+    "data_utc": "data_utc",
+}
 _GONE = ("not_affected", "fixed")
 _STATED = ["image", "found_by", "data_utc", "scanner_version"]
 
@@ -28,6 +35,21 @@ def count_vulnerabilities(
     whose report has no matches. Of any other source without rows there is nothing to group by.
     """
     return make_table(VulnerabilityCount, _rows(vulnerabilities, coverage, scanner_reports))
+
+
+def three_numbers(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return counts (schema `VulnerabilityCount`) as one row a source and a way to count: all, a column a severity, and the rest.
+
+    Columns: found_by, counted, all, critical … unknown, fixable, known_exploited, likely_exploited (EPSS of 0.1 or more), data_utc.
+    """
+    key = ["found_by", "counted"]
+    wide = counts.pivot_table(
+        index=key, columns="severity", values="vulnerability_count", aggfunc="sum", observed=True
+    ).reindex(columns=list(_GROUPS))
+    rest = counts[counts["severity"] == "all"].set_index(key)[list(_REST)].rename(columns=_REST)
+    order = {word: place for place, word in enumerate(typing.get_args(CountedThing))}
+    joined = wide.join(rest).reset_index()
+    return joined.sort_values(key, key=lambda column: column.replace(order), ignore_index=True)
 
 
 def _rows(

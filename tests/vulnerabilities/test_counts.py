@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from audit_lib.tables import Vulnerability, VulnerabilityCoverage, make_table
-from audit_lib.vulnerabilities import count_vulnerabilities
+from audit_lib.vulnerabilities import count_vulnerabilities, three_numbers
 
 
 def row(identity: str, name: str, severity: str, **more: Any) -> Vulnerability:
@@ -99,3 +99,17 @@ def test_what_was_held_against_advisories_and_has_none_counts_0_what_was_not_has
     assert set(clean["data_utc"]) == {"2026-01-01"}
     assert len(count_vulnerabilities(nothing, make_table(VulnerabilityCoverage, asked[1:]))) == 0
     assert len(count_vulnerabilities(nothing)) == 0
+
+
+def test_side_by_side_each_source_has_its_three_numbers_in_their_order():
+    table = three_numbers(count_vulnerabilities(make_table(Vulnerability, ROWS)))
+    shown = table[
+        ["found_by", "counted", "all", "critical", "high", "low", "fixable", "known_exploited", "likely_exploited"]
+    ]
+    assert shown[shown["found_by"] == "audit-lib"].to_numpy().tolist() == [
+        ["audit-lib", "matches", 5, 1, 2, 2, 1, 2, 3],
+        ["audit-lib", "unique ids", 3, 1, 1, 1, 1, 1, 2],
+        ["audit-lib", "after VEX", 2, 1, 0, 1, 1, 1, 1],
+    ]
+    assert table.loc[table["found_by"] == "trivy", "known_exploited"].isna().all()
+    assert len(three_numbers(count_vulnerabilities(make_table(Vulnerability, [])))) == 0

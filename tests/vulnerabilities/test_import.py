@@ -301,6 +301,8 @@ def test_inspect_shows_what_is_known_of_vulnerabilities_and_what_is_not(tmp_path
     document.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": [component]}))
     words = ["inspect", f"sbom:{document}", "--format", "json", "--table"]
     place = ["--advisories", str(tmp_path / "db")]
+    overview = CliRunner().invoke(cli, ["inspect", f"sbom:{document}", *place], catch_exceptions=False)
+    assert re.search(r"\naudit-lib +matches +1 +0 +0 +0 +0 +0 +1 +1 ", overview.stdout)
     known = CliRunner().invoke(cli, [*words, "vulnerabilities", *place], catch_exceptions=False)
     assert [row["vulnerability_id"] for row in json.loads(known.stdout)] == ["GOOD-1"]
     unknown = CliRunner().invoke(cli, [*words, "vulnerabilities", "--advisories", "none"], catch_exceptions=False)

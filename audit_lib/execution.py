@@ -62,9 +62,9 @@ class _Kernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         spec = KernelSpec(**get_kernel_dict())
-        # What the kernel has to say of itself (that it talks over TCP, on this machine) is for nobody who waits for a
-        # report.
-        spec.argv = [*spec.argv, "--IPKernelApp.log_level=ERROR"]
+        # What the kernel has to say of itself (that it talks over TCP, on this machine; that it was interrupted, which is how it is
+        # ended where it is slow to end) is for nobody who waits for a report. What goes wrong in a cell does not come this way.
+        spec.argv = [*spec.argv, "--IPKernelApp.log_level=CRITICAL"]
         # Charts go to paper too.
         spec.argv += [f"--InlineBackend.print_figure_kwargs={{'dpi': {DOTS_PER_INCH}, 'bbox_inches': 'tight'}}"]
         spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}

@@ -64,7 +64,7 @@ _SBOM_FORMATS = ("cyclonedx", "spdx", "spdx-tag-value")
 
 
 # Commands with a module of their own in `audit_lib.commands`; imported when one is asked for, or all of them for --help.
-_LATER = ("advisories", "bundle", "check", "fleet", "policy", "same", "store", "verify", "vex")
+_LATER = ("advisories", "bundle", "check", "fleet", "policy", "ready", "run", "same", "store", "verify", "vex")
 
 
 class _Commands(click.Group):

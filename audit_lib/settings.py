@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -46,7 +47,9 @@ class Reader:
         for name in node.fields:
             if name not in known:
                 place = f"{self.path}, line {node.lines[name]}: {key}"
-                raise SettingsError(f"{place}: {name[:60]!r} is unknown, expected one of {', '.join(known)}")
+                close = difflib.get_close_matches(name[:60], known, n=1)
+                guess = f" (did you mean {close[0]!r}?)" if close else ""
+                raise SettingsError(f"{place}: {name[:60]!r} is unknown{guess}, expected one of {', '.join(known)}")
         for name in required:
             if name not in node.fields:
                 raise SettingsError(f"{self.path}, line {node.line}: {key}: expected the key {name}")

@@ -59,6 +59,11 @@ VulnerabilityStatus = Literal["affected", "fixed", "not_affected", "under_invest
 CountedThing = Literal["matches", "unique ids", "after VEX"]
 LoaderPathKind = Literal["default", "cache", "configured", "included", "preload", "unreadable"]
 RiskSeverity = Literal["high", "medium", "low", "info"]
+HistoryStatus = Literal["read", "damaged", "failed", "unchanged"]
+HistoryRole = Literal["image", "full", "minimal", "app"]
+OpenKind = Literal["finding", "vulnerability"]
+HistoryChangeKind = Literal["digest", "measure", "package", "finding", "vulnerability"]
+Unit = Literal["bytes", "count", "share"]
 Risk = Literal[
     "architecture_differs",
     "base_differs",
@@ -1309,6 +1314,216 @@ class MigrationRisk(Row):
     why: str
     what_to_do: str
     package: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryRun(Row):
+    """One row an image of a run of a schedule; in a history's table `runs` the columns of `Image` follow.
+
+    `audit`: the schedule's name for what was asked. `run_utc`: when the run began. `status`: `read`; `damaged` (read, but a
+    package database in it cannot be trusted); `failed`: `error` says why, and everything else of it is missing; `unchanged`:
+    digest, settings and data are those of the run before, whose rows are repeated. `unknown_tables`: tables of which nothing is
+    known, joined by ", ". Counts of checks are of `findings`: `failed_check_count` has status `fail`, `waived_check_count`
+    `waived`, `unassessed_check_count` `manual` or `not_assessable`. `vulnerability_count`: different identifiers that affect the
+    image, `severe_vulnerability_count` those of severity critical or high; missing where no vulnerability data was asked.
+    `data_utc`: of when these data are. `report`: the report's folder below the schedule's. `fingerprint`: of all that the run
+    depends on; `judged_until_utc`: the last day on which the findings are the same for the same image.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "run_utc")
+
+    image: str
+    audit: str
+    run_utc: str
+    role: HistoryRole
+    status: HistoryStatus
+    image_digest: str | None
+    error: str | None
+    unknown_tables: str | None
+    failed_check_count: int | None
+    waived_check_count: int | None
+    unassessed_check_count: int | None
+    vulnerability_count: int | None
+    severe_vulnerability_count: int | None
+    data_utc: str | None
+    is_gate_failed: bool | None
+    report: str | None
+    fingerprint: str | None
+    judged_until_utc: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryDatabase(Row):
+    """One row a place where a run looked for a package database; the columns are those of `Database`."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "run_utc", "database_path", "format")
+
+    image: str
+    audit: str
+    run_utc: str
+    database_path: str
+    format: str
+    status: Status
+    package_count: int | None
+    detail: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryPackage(Row):
+    """One row a package that a run found, once however many databases state it."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "run_utc", "format", "name", "version", "architecture")
+
+    image: str
+    audit: str
+    run_utc: str
+    format: str
+    name: str
+    version: str | None
+    architecture: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryFinding(Row):
+    """One row a check of a run: what it said."""
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "run_utc", "check_id")
+
+    image: str
+    audit: str
+    run_utc: str
+    check_id: str
+    status: FindingStatus
+    severity: Severity
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryVulnerability(Row):
+    """One row a vulnerability of a package that a run was told of, and by whom; the columns are those of `Vulnerability`."""
+
+    KEY: ClassVar[tuple[str, ...]] = (
+        "image",
+        "audit",
+        "run_utc",
+        "vulnerability_id",
+        "format",
+        "name",
+        "version",
+        "found_by",
+    )
+
+    image: str
+    audit: str
+    run_utc: str
+    vulnerability_id: str
+    format: str
+    name: str
+    version: str | None
+    found_by: str
+    severity: VulnerabilitySeverity
+    status: VulnerabilityStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trend(Row):
+    """One row a measure of an image over the runs of a history.
+
+    `run_count`: runs in which it is known, `unknown_run_count` those in which it is not; all else is of the former.
+    `slope_per_day`: of the least-squares line through them, in the measure's unit; `slope_low`, `slope_high`: its interval at 95 %
+    (Student's t; runs are taken for independent, which nightly ones are not quite, so it is rather too narrow). Missing with fewer
+    than two moments, the interval with fewer than three runs. `zero_utc`: the run since which it is 0, missing where the last one
+    is not.
+    `days_to_zero`: where the line reaches 0, in days after the last run; `days_to_zero_low` and `days_to_zero_high` for the
+    interval's ends. Missing where the line does not go down, the latter where the flatter end does not.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "measure")
+
+    image: str
+    audit: str
+    measure: str
+    unit: Unit
+    run_count: int
+    unknown_run_count: int
+    first_utc: str | None
+    last_utc: str | None
+    first_value: float | None
+    last_value: float | None
+    slope_per_day: float | None
+    slope_low: float | None
+    slope_high: float | None
+    zero_utc: str | None
+    days_to_zero: float | None
+    days_to_zero_low: float | None
+    days_to_zero_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenSpell(Row):
+    """One row a time during which a finding or a vulnerability was open in an image.
+
+    Open is a finding that fails or is waived, and a vulnerability whose status is `affected` or `under_investigation`. It begins
+    with the first run that saw it (`first_utc`; `is_from_first_run` where that is the first run of all, so that it may be older)
+    and ends with the first run after it that saw it gone (`closed_utc`, missing while it `is_open`). Runs that cannot tell neither
+    begin nor end it. `days_open`: from `first_utc` to `closed_utc`, of an open one to `last_utc`, the last run that saw it, so
+    at least so many. `severity`: the last one stated.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "kind", "item", "first_utc")
+
+    image: str
+    audit: str
+    kind: OpenKind
+    item: str
+    first_utc: str
+    severity: str | None
+    last_utc: str
+    closed_utc: str | None
+    days_open: float
+    is_open: bool
+    is_from_first_run: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenTime(Row):
+    """One row an image and kind: how long its findings or vulnerabilities stayed open.
+
+    `median_days_open`: by Kaplan and Meier's estimate, in which one that is still open counts as open for at least as long as it
+    has been; missing where too many are still open for it to be told. `longest_days_open`: of all, open ones included.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "kind")
+
+    image: str
+    audit: str
+    kind: OpenKind
+    spell_count: int
+    closed_count: int
+    open_count: int
+    from_first_run_count: int
+    median_days_open: float | None
+    longest_days_open: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryChange(Row):
+    """One row a thing of an image that differs between two runs: its digest, a measure, a package, a finding, a vulnerability.
+
+    `before`, `after`: its values; missing on the side that does not have it, or does not know it.
+    """
+
+    KEY: ClassVar[tuple[str, ...]] = ("image", "audit", "kind", "item")
+
+    image: str
+    audit: str
+    kind: HistoryChangeKind
+    item: str
+    change: Change
+    before: str | None
+    after: str | None
+    before_utc: str
+    after_utc: str
 
 
 def make_table(row: type[Row], records: Iterable[Row] | Mapping[str, Sequence[Any]]) -> pd.DataFrame:

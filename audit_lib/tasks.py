@@ -174,7 +174,7 @@ def write(wanted: Wanted, order: Order) -> Done:
                 today_utc=order.today_utc,
                 advisories=order.advisories,
             )
-            part = part_of(wanted, _digest_of(found, wanted), order.made_by)
+            part = part_of(wanted, digest_of(found, wanted), order.made_by)
             _write_tables(found, wanted, part, Dataset(order.output))
     except (AuditError, OSError, ValueError) as error:
         return Done(error=_said(error), messages=tuple(store.messages))
@@ -237,7 +237,8 @@ def _row(found: Audit, wanted: Wanted) -> FleetImage:
     )
 
 
-def _digest_of(found: Audit, wanted: Wanted) -> str | None:
+def digest_of(found: Audit, wanted: Wanted) -> str | None:
+    """Return what an image is told by: the digest of its manifest, else of its config, of an SBOM alone its own."""
     document = stated.find_document(wanted.reference)
     if document is not None:
         return _document_digest(document)

@@ -129,3 +129,8 @@ def test_values_in_a_sentence_are_escaped_and_the_sentence_is_markdown():
 def test_sentences_are_a_list_or_the_words_for_none():
     assert listed(["a", "- b"], none="Nothing.").markdown == "- a\n- \\- b"
     assert listed([], none="Nothing.").markdown == "Nothing."
+
+
+def test_a_count_that_is_no_whole_number_keeps_its_fraction():
+    table = pd.DataFrame({"measure": ["a", "b", "c"], "unit": "count", "slope": [-30.3, 1234.56, 2.0]})
+    assert repr(show(table)).split()[-6:] == ["A", "-30.3", "B", "1,234.6", "C", "2"]

@@ -23,6 +23,7 @@ from audit_lib.charts.drawing import ROLE_COLOURS
 from audit_lib.charts.fleet import images_and_measures, pareto, shared_and_own
 from audit_lib.charts.statuses import checks_by_status, controls_by_status
 from audit_lib.charts.treemap import folder_treemap
+from audit_lib.charts.trends import measures_over_time, open_spells
 
 __all__ = [
     "ROLE_COLOURS",
@@ -32,6 +33,8 @@ __all__ = [
     "images_and_measures",
     "largest_packages",
     "layers_stacked",
+    "measures_over_time",
+    "open_spells",
     "packages_and_bytes",
     "pareto",
     "shared_and_own",

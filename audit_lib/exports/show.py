@@ -218,13 +218,18 @@ def _cell(value: Any, kind: _Kind, *, is_absent: bool, is_delta: bool) -> _Cell:
     return _Cell(text, "text" if kind == "measure" else kind)
 
 
+def _fraction(value: float) -> str:
+    """Return what is no whole number: a mean, a slope."""
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+
+
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 _FORMATS: dict[_Kind, Callable[[Any], str]] = {
     "bytes": lambda value: format_bytes(round(value)),
-    "count": lambda value: format_count(value if isinstance(value, int) else round(value)),
+    "count": lambda value: format_count(int(value)) if value == int(value) else _fraction(value),
     "share": format_share,
     "number": _number,
 }

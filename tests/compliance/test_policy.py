@@ -121,7 +121,8 @@ def test_of_two_waivers_for_a_check_the_one_that_ends_last_holds():
         ("schema: 1\n\ncheks:\n  image-age:\n    max_days: 1\n", f"policy.yml, line 3: a policy: 'cheks' is unknown, {KEYS}"),
         (
             "schema: 1\nchecks:\n  image-age:\n    max_day: 1\n",
-            "policy.yml, line 4: checks.image-age: 'max_day' is unknown, expected one of severity, run, max_days",
+            ("policy.yml, line 4: checks.image-age: 'max_day' is unknown (did you mean 'max_days'?), "
+            "expected one of severity, run, max_days"),
         ),
         (
             "schema: 1\nchecks:\n  image-age:\n    max_days: ninety\n",

@@ -20,6 +20,7 @@ from audit_lib.tables import (
     FleetMeasure,
     FleetPackage,
     LayerSize,
+    OpenSpell,
     Package,
     PackageChange,
     Summary,
@@ -530,6 +531,61 @@ def test_packages_of_which_no_bytes_are_known_make_no_share():
     assert texts(ax) == ["unknown"]
 
 
+def over_time(*rows):
+    """Return every measure that is drawn from (image, day, value)."""
+    names = ("file_bytes", "package_count", "failed_check_count", "vulnerability_count")
+    facts = [
+        {"image": image, "audit": "nightly", "run_utc": f"2026-01-0{day}T02:00:00Z", "measure": name, "value": value}
+        for name in names
+        for image, day, value in rows
+    ]
+    return pd.DataFrame(facts).astype({"value": "Float64"})
+
+
+def spell(item, first, closed):
+    return row(
+        OpenSpell,
+        image="a",
+        audit="nightly",
+        kind="finding",
+        item=item,
+        first_utc=f"2026-01-0{first}T02:00:00Z",
+        last_utc="2026-01-09T02:00:00Z",
+        closed_utc=None if closed is None else f"2026-01-0{closed}T02:00:00Z",
+        days_open=float((closed or 9) - first),
+        is_open=closed is None,
+        is_from_first_run=False,
+    )
+
+
+def test_a_measure_is_drawn_from_run_to_run_and_what_is_unknown_is_hatched():
+    ax = charts.measures_over_time(over_time(("a", 1, 3 * MIB), ("a", 2, None), ("a", 3, MIB)), measures=["file_bytes"])
+    (panel,) = ax.child_axes
+    (line,) = panel.lines
+    assert [float(value) for value in line.get_ydata()][::2] == [3, 1]
+    assert pd.isna(line.get_ydata()[1])
+    assert panel.get_ylim()[0] == 0
+    assert [patch.get_hatch() for patch in panel.patches] == [UNKNOWN_HATCH]
+    assert [text.get_text() for text in panel.texts] == ["unknown"]
+    assert panel.get_ylabel() == "file bytes, MiB"
+
+
+def test_images_that_are_not_drawn_are_counted():
+    ax = charts.measures_over_time(over_time(*((name, 1, 1) for name in "abcd")), count=2)
+    assert ax.get_title(loc="left") == "Over time (2 more images are not drawn)"
+    assert legend(ax) == ["a", "b"]
+
+
+def test_what_is_still_open_is_dotted_and_said_to_be_open_for_at_least_so_long():
+    ax = charts.open_spells(make_table(OpenSpell, [spell("no-shell", 1, 4), spell("CVE-2026-1", 2, None)]))
+    assert names(ax) == ["CVE-2026-1", "no-shell"]
+    assert widths(ax) == [7, 3]
+    assert [bar.get_x() for bar in ax.patches] == [1, 0]
+    assert texts(ax) == ["at least 7 days", "3 days"]
+    assert [bar.get_hatch() for bar in ax.patches] == ["...", ""]
+    assert ax.get_xlabel() == "days since 2026-01-01"
+
+
 # all
 
 
@@ -542,6 +598,8 @@ def table_of(name):
         "folder_treemap": make_table(File, [file("/usr/bin/a", 3), file("/etc/b", 1)]),
         "images_and_measures": measures(("a", 4, 8, 0), ("b", None, 2, 0)),
         "largest_packages": make_table(Package, [package("a", 3)]),
+        "measures_over_time": over_time(("a", 1, 3 * MIB), ("a", 2, None), ("b", 1, MIB), ("b", 3, 2 * MIB)),
+        "open_spells": make_table(OpenSpell, [spell("no-shell", 1, 4), spell("CVE-2026-1", 2, None)]),
         "layers_stacked": make_table(LayerSize, [layer("full", 1, 4), layer("minimal", 1, 2)]),
         "pareto": weighed(("a", 3, 0.9), ("b", 6, 0.6), ("c", None, None)),
         "shared_and_own": measures(("small", 1, 3, 1), ("large", 1, None, None)),

@@ -106,7 +106,7 @@ def _history(plan: Plan) -> tuple[History | None, list[str]]:
 
 
 def _run(plan: Plan, run_utc: str, known: History | None, *, jobs: int, quiet: bool) -> dict[str, Outcome]:
-    """Do all audits, `jobs` at once, and return what came of each by its name."""
+    """Do all audits, `jobs` at once, and return what came of each by its name, in the order of the schedule."""
     from audit_lib.runs import failed_outcome, run_audit  # noqa: PLC0415 - as above
 
     outcomes: dict[str, Outcome] = {}
@@ -131,7 +131,7 @@ def _run(plan: Plan, run_utc: str, known: History | None, *, jobs: int, quiet: b
             outcomes[planned.name] = outcome
             bar.set_postfix_str(planned.name, refresh=False)
             bar.update()
-    return outcomes
+    return {planned.name: outcomes[planned.name] for planned in plan.audits}
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pandas as pd
@@ -32,6 +31,7 @@ from audit_lib.retention import forget, new_folder
 from audit_lib.store import NONE, default_place
 from audit_lib.tables import HistoryRole, Severity
 from audit_lib.tasks import Order, look
+from audit_lib.vulnerabilities import database
 from audit_lib.wanted import Wanted
 
 Status = typing.Literal["done", "unchanged", "gate_failed", "damaged", "failed"]
@@ -186,12 +186,13 @@ def _policy(planned: Planned) -> Policy:
 
 
 def _audited(planned: Planned, wanted: Wanted, policy: Policy) -> Audit:
-    documents: dict[str, Any] = {}
-    if planned.vex:
-        documents["vex"] = planned.vex
-    if planned.scanner_reports:
-        documents["scanner_reports"] = planned.scanner_reports
-    return audit(wanted.reference, platform=wanted.platform, policy=policy, **documents)
+    return audit(
+        wanted.reference,
+        platform=wanted.platform,
+        policy=policy,
+        scanner_reports=planned.scanner_reports,
+        vex=planned.vex,
+    )
 
 
 def _parameters(planned: Planned) -> dict[str, object]:
@@ -247,6 +248,7 @@ def _basis(planned: Planned, policy: Policy) -> str:
     stated = {
         "tool": [provenance.version(), provenance.commit()],
         "policy": policy.digest,
+        "advisories": None if database.default_place() == NONE else database.Database().state(),
         "gate": dataclasses.asdict(planned.gate),
         "documents": [_file_digest(Path(path)) for path in documents],
         "images": {role: list(wanted) for role, wanted in planned.images.items()},
@@ -293,7 +295,14 @@ def _digest(wanted: Wanted) -> str | None:
     with tempfile.TemporaryDirectory() as scratch:
         store = scratch if default_place() == NONE else default_place()
         order = Order(
-            output="", store=store, made_by="", limits=Limits(), check_files=False, policy=read_policy(), today_utc=None
+            output="",
+            store=store,
+            made_by="",
+            limits=Limits(),
+            check_files=False,
+            policy=read_policy(),
+            today_utc=None,
+            advisories=None,
         )
         seen = look(wanted, order)
     if seen.error is not None:

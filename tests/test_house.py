@@ -284,6 +284,8 @@ SEAMS = {
             "store",
             "tables",
             "tasks",
+            "vulnerabilities",
+            "vulnerabilities.*",
             "wanted",
         ),
         ("nbformat", "pandas"),

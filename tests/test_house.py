@@ -208,11 +208,13 @@ SEAMS = {
     "vulnerabilities.vex.*": Seam(_STATEMENTS),
     "vulnerabilities.vex.applying": Seam(("tables", "vulnerabilities.*"), ("pandas",)),
     "vulnerabilities.vex.draft": Seam(("tables", "vulnerabilities.*"), ("pandas",)),
+    "vulnerabilities.columns": Seam(("vulnerabilities.records",), ("pyarrow",)),
     "vulnerabilities.database": Seam(
-        ("errors", "store", "tables", "vulnerabilities.base", "vulnerabilities.records"), _OF_ADVISORIES
+        ("errors", "store", "tables", "vulnerabilities.base", "vulnerabilities.columns"), _OF_ADVISORIES
     ),
     "vulnerabilities.ecosystems": Seam((), ("packageurl",)),
     "vulnerabilities.versions": Seam((), ("univers",)),
+    "vulnerabilities.ranges": Seam(("vulnerabilities.versions",)),
     "vulnerabilities.lists": Seam(),
     "vulnerabilities.intake": Seam(("errors", "vulnerabilities.lists")),
     # What fetches advisories speaks HTTP as registries' clients do.

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import platformdirs
@@ -24,9 +24,7 @@ from audit_lib.errors import AuditError
 from audit_lib.store import open_place, write_whole
 from audit_lib.tables import AdvisorySource, make_table
 from audit_lib.vulnerabilities.base import ENVIRONMENT
-
-if TYPE_CHECKING:
-    from audit_lib.vulnerabilities.records import Affected
+from audit_lib.vulnerabilities.columns import SCHEMA, Rows, newest
 
 NONE = "none"
 KEV, EPSS = "kev", "epss"
@@ -36,27 +34,6 @@ _METADATA = b"audit_lib_advisories"
 _LAYOUT = 1
 # Rows that are read together. Small, so that a few packages of many cost little; a row is some hundred bytes.
 _GROUP_ROWS = 1024
-_CHUNK_ROWS = 20_000
-_TEXTS = pa.list_(pa.string())
-_SCHEMA = pa.schema(
-    [
-        ("release", pa.string()),
-        ("package", pa.string()),
-        ("id", pa.string()),
-        ("modified", pa.string()),
-        ("published", pa.string()),
-        ("withdrawn", pa.string()),
-        ("aliases", _TEXTS),
-        ("cves", _TEXTS),
-        ("is_bundle", pa.bool_()),
-        ("vectors", _TEXTS),
-        ("record_word", pa.string()),
-        ("distribution_word", pa.string()),
-        ("summary", pa.string()),
-        ("ranges", pa.string()),
-        ("versions", _TEXTS),
-    ]
-)
 _LISTS = {
     KEV: pa.schema([("cve", pa.string()), ("value", pa.string())]),
     EPSS: pa.schema([("cve", pa.string()), ("value", pa.float64())]),
@@ -83,33 +60,6 @@ class Facts:
     url: str | None = None
     etag: str | None = None
     releases: tuple[str, ...] = ()
-
-
-class Rows:
-    """Affected packages of one ecosystem on their way into the database, kept as columns: objects would take five times as much."""
-
-    def __init__(self) -> None:
-        self._parts: list[pa.Table] = []
-        self._waiting: list[Affected] = []
-
-    def add(self, row: Affected) -> None:
-        """Keep a row."""
-        self._waiting.append(row)
-        if len(self._waiting) >= _CHUNK_ROWS:
-            self._pack()
-
-    def table(self) -> pa.Table:
-        """Return all rows."""
-        self._pack()
-        return pa.concat_tables(self._parts) if self._parts else _SCHEMA.empty_table()
-
-    def _pack(self) -> None:
-        columns = {
-            name: pa.array([getattr(row, name) for row in self._waiting], _SCHEMA.field(name).type)
-            for name in _SCHEMA.names
-        }
-        self._parts.append(pa.table(columns, schema=_SCHEMA))
-        self._waiting = []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +138,11 @@ class Database:
         """Hold these rows beside those that are held already; of a record that both have, what was modified last."""
         new, source = rows.table(), source_of(ecosystem)
         if source not in self.facts():
-            return self._write_rows(ecosystem, _newest(new), facts)
+            return self._write_rows(ecosystem, newest(new), facts)
         joined = replace(facts, digest=None, etag=None, url=None)
         with self._opened(source) as file:
-            old = file.read(columns=_SCHEMA.names)
-        return self._write_rows(ecosystem, _newest(pa.concat_tables([old.cast(_SCHEMA), new])), joined)
+            old = file.read(columns=SCHEMA.names)
+        return self._write_rows(ecosystem, newest(pa.concat_tables([old.cast(SCHEMA), new])), joined)
 
     def replace_list(self, name: str, values: Mapping[str, Any], facts: Facts) -> Facts:
         """Hold this list of CVEs: `KEV` or `EPSS`."""
@@ -250,7 +200,7 @@ class Database:
                 keys = file.read_row_group(group, columns=["release", "package"])
                 if pc.any(_is_wanted(keys, releases, packages)).as_py():
                     chosen.append(group)
-            for batch in file.iter_batches(_GROUP_ROWS, row_groups=chosen, columns=_SCHEMA.names) if chosen else ():
+            for batch in file.iter_batches(_GROUP_ROWS, row_groups=chosen, columns=SCHEMA.names) if chosen else ():
                 found = batch.filter(_is_wanted(batch, releases, packages))
                 yield from (row for row in found.to_pylist() if (row["release"], row["package"]) in names)
 
@@ -342,14 +292,3 @@ def _any_between(least: str, greatest: str, wanted: pa.Array) -> bool:
 
 def _is_wanted(rows: pa.Table | pa.RecordBatch, releases: pa.Array, packages: pa.Array) -> pa.Array:
     return pc.and_(pc.is_in(rows["package"], packages), pc.is_in(rows["release"], releases))
-
-
-def _newest(table: pa.Table) -> pa.Table:
-    """Return the rows of each record as it was modified last; of two from the same time, the later ones here."""
-    newest: dict[str, str] = {}
-    ids, times = table["id"].to_pylist(), [time or "" for time in table["modified"].to_pylist()]
-    for identity, time in zip(ids, times, strict=True):
-        newest[identity] = max(time, newest.get(identity, ""))
-    keys = zip(ids, table["release"].to_pylist(), table["package"].to_pylist(), strict=True)
-    kept = {key: row for row, key in enumerate(keys) if times[row] == newest[key[0]]}
-    return table.take(pa.array(sorted(kept.values()), pa.int64()))

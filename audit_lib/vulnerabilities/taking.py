@@ -10,7 +10,8 @@ from pathlib import Path
 from audit_lib.clock import now_utc
 from audit_lib.errors import AuditError
 from audit_lib.vulnerabilities import ecosystems, records
-from audit_lib.vulnerabilities.database import EPSS, KEV, Database, Facts, Rows
+from audit_lib.vulnerabilities.columns import Rows
+from audit_lib.vulnerabilities.database import EPSS, KEV, Database, Facts
 from audit_lib.vulnerabilities.intake import Item, Limits, read_path
 from audit_lib.vulnerabilities.lists import CveList
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from audit_lib.clock import now_utc
 from audit_lib.errors import AuditError
 from audit_lib.vulnerabilities import ecosystems
-from audit_lib.vulnerabilities.database import EPSS, KEV, Database, Facts, Rows, ecosystem_of, source_of
+from audit_lib.vulnerabilities.columns import Rows
+from audit_lib.vulnerabilities.database import EPSS, KEV, Database, Facts, ecosystem_of, source_of
 from audit_lib.vulnerabilities.fetching import Fetched, fetch, forget, local_folder
 from audit_lib.vulnerabilities.intake import Limits, read_stream
 from audit_lib.vulnerabilities.taking import Outcome, Taken, facts_of, list_facts, take
@@ -26,7 +27,7 @@ class Addresses:
 
     osv: str = "https://osv-vulnerabilities.storage.googleapis.com"
     kev: str = "https://www.cisa.gov/sites/default/files/feeds/known_exploited_vulnerabilities.json"
-    epss: str = "https://epss.cyentia.com/epss_scores-current.csv.gz"
+    epss: str = "https://epss.empiricalsecurity.com/epss_scores-current.csv.gz"
 
 
 def update(

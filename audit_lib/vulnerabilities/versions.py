@@ -50,6 +50,14 @@ def version_key(scheme: str, version: str) -> Any:
     return _SCHEMES[scheme](text)
 
 
+def key_or_none(scheme: str, version: str) -> Any:
+    """Return what to compare a version by, None for what is none."""
+    try:
+        return version_key(scheme, version)
+    except InvalidVersionError:
+        return None
+
+
 def _deb_key(version: str) -> Any:
     """Order as dpkg does (Debian Policy 5.6.12; deb-version(7))."""
     if not _DEB.fullmatch(version):

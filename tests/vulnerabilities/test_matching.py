@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from audit_lib.vulnerabilities import ecosystems
 from audit_lib.vulnerabilities.database import Database
-from audit_lib.vulnerabilities.matching import affected_by
+from audit_lib.vulnerabilities.ranges import affected_by
 from audit_lib.vulnerabilities.versions import InvalidVersionError
 from tests.vulnerabilities.advisories import assessed, before, database, found, package, record
 

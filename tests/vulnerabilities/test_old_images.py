@@ -16,6 +16,7 @@ from audit_lib.vulnerabilities.database import Database
 from tests import images, real_images
 from tests.formats import test_cargo as cargo
 from tests.formats import test_golang as golang
+from tests.tools import unavailable
 from tests.vulnerabilities.advisories import before, database, record
 
 WHEELS = ("urllib3==1.24.1", "requests==2.19.1", "jinja2==2.10", "pillow==6.0.0")
@@ -93,7 +94,7 @@ def old_wheels() -> Path:
     try:
         return real_images.kept(real_images.CACHE / "old-wheels-1", build)
     except real_images.UnavailableError as error:
-        pytest.skip(f"wheels of 2019 cannot be had: {error}")
+        unavailable(f"wheels of 2019 cannot be had: {error}")
 
 
 def test_old_wheels_have_what_the_records_of_pypi_say(shared_database: Database, old_wheels: Path, tmp_path: Path):

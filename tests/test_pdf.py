@@ -1,5 +1,6 @@
 """The report on paper: what Poppler's programs read out of the PDF."""
 
+import base64
 import hashlib
 import os
 import re
@@ -16,11 +17,12 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from audit_lib.exports.annexes import Annex
 from audit_lib.exports.html import Page
 from audit_lib.exports.pdf import pdf_of
+from audit_lib.exports.pictures import with_palette
 from audit_lib.exports.show import show
 from audit_lib.exports.widths import with_widths
+from tests.test_pictures import png
 from tests.tools import tool
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PACKAGES = pd.DataFrame(
     {
         "format": ["deb"] * 650,
@@ -64,7 +66,8 @@ def page(rows=650, **more):
     return Page(**(stated | more))
 
 
-PICTURE = new_output("display_data", data={"image/png": PIXEL}, metadata={"image/png": {"width": 300, "height": 200}})
+CHART = base64.b64encode(with_palette(png())).decode()
+PICTURE = new_output("display_data", data={"image/png": CHART}, metadata={"image/png": {"width": 300, "height": 150}})
 NOTEBOOK = new_notebook(
     cells=[
         new_markdown_cell("# What is gained?\n\nThis counts."),
@@ -203,6 +206,12 @@ def test_every_font_is_inside(document):
     for line in lines:
         assert re.search(r"yes yes yes +\d+ +\d+$", line), line
     assert any("Report-Sans" in line for line in lines)
+
+
+def test_a_chart_is_stored_by_its_palette_and_not_smoothed_as_pdf_a_demands(document):
+    (line,) = poppler("pdfimages", "-list", document).splitlines()[2:]
+    page, _, kind, width, height, colours, _, _, _, interpolation, *_ = line.split()
+    assert (page, kind, width, height, colours, interpolation) == ("3", "image", "300", "150", "index", "no")
 
 
 def test_what_is_attached_is_listed_with_its_sha256(document):

@@ -8,6 +8,7 @@ import hashlib
 import io
 import urllib.parse
 import warnings
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from nbformat import NotebookNode
 from audit_lib.errors import AuditError
 from audit_lib.exports.content import Content
 from audit_lib.exports.html import Page, render, template_text
+from audit_lib.exports.pictures import with_indices
 from audit_lib.exports.widths import with_widths
 
 # Level U: text can be taken out as Unicode. Level A, which promises more of the tags than any program can check, is not claimed.
@@ -132,10 +134,26 @@ def _kind(name: str) -> tuple[str, str, str]:
 
 
 def _finish(_: Any, pdf: Any) -> None:
-    """Open the document with its bookmarks, and name each attached file once."""
+    """Open the document with its bookmarks, name each attached file once, and store charts with a palette."""
     pdf.catalog["PageMode"] = "/UseOutlines"
     if "AF" in pdf.catalog:
         pdf.catalog["AF"][:] = dict.fromkeys(pdf.catalog["AF"])
+    for one in pdf.objects:
+        extra = getattr(one, "extra", {})
+        if extra.get("Subtype") == "/Image" and extra.get("ColorSpace") == "/DeviceRGB" and "DecodeParms" in extra:
+            _store_small(one)
+
+
+def _store_small(picture: Any) -> None:
+    """Give a picture its palette back: WeasyPrint stores three bytes for each pixel, which doubles the size of a report."""
+    found = with_indices(picture.stream[0].data, picture.extra["Width"], picture.extra["Height"])
+    if found is None:
+        return
+    palette, pixels = found
+    last = len(palette) // 3 - 1
+    picture.extra["ColorSpace"] = f"[/Indexed /DeviceRGB {last} <{palette.hex()}>]"
+    del picture.extra["DecodeParms"]
+    picture.stream = [zlib.compress(pixels, 9)]
 
 
 def _lay_out(part: Markup, kind: str) -> Markup:

@@ -1,5 +1,7 @@
 """Annexes of a report and what its title page says: out of the tables that a notebook wrote."""
 
+import json
+
 import pandas as pd
 import pytest
 
@@ -8,6 +10,9 @@ from audit_lib.errors import TableError
 from audit_lib.exports.annexes import read_annexes, title_facts
 from audit_lib.exports.audits import read_audits, write_audits
 from audit_lib.exports.tables import write_tables
+from audit_lib.vulnerabilities.database import Database
+from audit_lib.vulnerabilities.taking import import_paths
+from tests.vulnerabilities.advisories import before, record
 
 PACKAGES = pd.DataFrame(
     {
@@ -49,18 +54,36 @@ def test_vulnerabilities_stand_after_packages_and_findings_and_their_data_have_a
     annexes = read_annexes(tmp_path, {})
     assert [annex.title for annex in annexes] == ["All packages", "All findings", "All vulnerabilities"]
     assert "yes" in str(annexes[2].table).splitlines()[1]
-    assert title_facts(tmp_path, {}) == (("Vulnerability data", "as of 2025-02-01, 2025-03-01"),)
+    assert title_facts(tmp_path, {}) == (("Vulnerability data", "as of 2025-02-01, as of 2025-03-01"),)
 
 
 def test_what_a_notebook_handed_over_has_annexes_where_it_wrote_no_tables(tmp_path):
-    found = audit("sample:minimal", today_utc="2025-02-01")
+    found = audit("sample:minimal", today_utc="2025-02-01", advisories="none")
     write_audits(tmp_path, minimal=found, full=found)
     audits = read_audits(tmp_path)
-    titles = [annex.title for annex in read_annexes(tmp_path, audits)]
-    assert titles[0] == "All packages of the full image"
-    assert "All findings of the minimal image" in titles
+    annexes = {annex.title: annex for annex in read_annexes(tmp_path, audits)}
+    assert next(iter(annexes)) == "All packages of the full image"
+    assert annexes["All findings of the minimal image"].text.endswith(" 32 rows.")
+    unknown = annexes["All vulnerabilities of the minimal image"]
+    assert unknown.text.startswith("Nothing is known of them")
+    assert str(unknown.table).splitlines()[-1] == "unknown"
     facts = title_facts(tmp_path, audits)
-    assert facts == (("Policy", "default"), ("Policy digest", found.policy.digest), ("Judged as of", "2025-02-01"))
+    policy = (("Policy", "default"), ("Policy digest", found.policy.digest), ("Judged as of", "2025-02-01"))
+    assert facts == (*policy, ("Vulnerability data", "none"))
+
+
+def test_advisories_that_were_asked_stand_on_the_title_page_and_what_they_told_in_an_annex(tmp_path):
+    held = tmp_path / "pypi.json"
+    held.write_bytes(json.dumps(record("BAD-1", "PyPI", "flask", *before("999"))).encode())
+    database = Database(tmp_path / "advisories")
+    import_paths(database, [held])
+    write_audits(tmp_path, image=audit("sample:minimal", advisories=database))
+    audits = read_audits(tmp_path)
+    (annex,) = [one for one in read_annexes(tmp_path, audits) if one.title == "All vulnerabilities"]
+    assert annex.text.endswith(" 1 row.")
+    assert "BAD-1" in str(annex.table)
+    assert "flask" in str(annex.table)
+    assert dict(title_facts(tmp_path, audits))["Vulnerability data"].startswith("osv:PyPI as of ")
 
 
 def test_tables_of_many_images_are_no_annex_and_a_file_that_is_no_table_is_an_error(tmp_path):

@@ -15,6 +15,7 @@ from audit_lib.exports.audits import WrittenAudit
 from audit_lib.exports.show import Shown, show
 
 _NUMBERS = {"bytes": "Int64", "count": "Int64", "layer": "Int64", "share": "Float64", "score": "Float64"}
+_UNKNOWN = "Nothing is known of them: that none stands here does not mean that there is none."
 _ROLES = ("full", "minimal", "app")
 
 
@@ -63,16 +64,17 @@ def read_annexes(folder: Path, audits: Mapping[str, WrittenAudit]) -> tuple[Anne
     """Return the annexes of a report: packages, findings and vulnerabilities of each image, in this order.
 
     They are the tables of these names in `<folder>/tables`, such as `packages_full`; where there are none, those of the images
-    that the notebook handed over. Raises `TableError` for a file of that name that is no table.
+    that the notebook handed over, one of which nothing is known said to be unknown. Raises `TableError` for a file of that name
+    that is no table.
     """
     return tuple(
         Annex(
             title=f"{kind.title}{of}",
-            text=f"{kind.text} {_counted(len(table))}.",
-            table=_shown(table, kind, is_one=bool(of)),
+            text=f"{kind.text} {_counted(len(table))}." if is_known else _UNKNOWN,
+            table=_shown(table, kind, is_one=bool(of), is_known=is_known),
         )
         for name, kind in _KINDS.items()
-        for of, table in _found(folder, audits, name)
+        for of, table, is_known in _found(folder, audits, name)
         # A notebook of many images writes tables of other rows under the same names.
         if set(kind.columns[:3]) <= set(table.columns)
     )
@@ -82,34 +84,37 @@ def title_facts(folder: Path, audits: Mapping[str, WrittenAudit]) -> tuple[tuple
     """Return what a report was judged by, a name and a text each: the policy, its digest, the day, and the days of the data."""
     policies = {(one.policy.name, one.policy.digest, one.today_utc) for one in audits.values()}
     facts = [(name, text) for said in sorted(policies) for name, text in zip(_OF_A_POLICY, said, strict=True)]
-    for name, (table, column) in _DATED.items():
-        days = sorted(
-            {
-                day[:10]
-                for _, found in _tables(folder, table)
-                if column in found.columns
-                for day in found[column].dropna()
-            }
-        )
-        if days:
-            facts.append((name, f"as of {', '.join(days)}"))
+    handed_over = {_source(one) for audit in audits.values() for one in audit.vulnerability_data}
+    dates = {
+        "Vulnerability data": sorted(handed_over) or _days(folder, "vulnerabilities", "data_utc"),
+        "End-of-life data": _days(folder, "images", "distro_eol_data_utc"),
+    }
+    facts += [(name, ", ".join(said)) for name, said in dates.items() if said]
+    if audits and not dates["Vulnerability data"]:
+        facts.append(("Vulnerability data", "none"))
     return tuple(facts)
 
 
 _OF_A_POLICY = ("Policy", "Policy digest", "Judged as of")
-_DATED = {
-    "Vulnerability data": ("vulnerabilities", "data_utc"),
-    "End-of-life data": ("images", "distro_eol_data_utc"),
-}
 
 
-def _found(folder: Path, audits: Mapping[str, WrittenAudit], name: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the tables of a name, the whole first, then each side's, with what a title says of it."""
-    written = list(_tables(folder, name))
+def _source(told: Mapping[str, str | None]) -> str:
+    name = told.get("source") or told.get("found_by") or "unknown"
+    day = told.get("data_utc")
+    return f"{name} as of {day[:10] if day else 'an unknown day'}"
+
+
+def _days(folder: Path, name: str, column: str) -> list[str]:
+    tables = [table for _, table in _tables(folder, name) if column in table.columns]
+    return [f"as of {day}" for day in sorted({day[:10] for table in tables for day in table[column].dropna()})]
+
+
+def _found(folder: Path, audits: Mapping[str, WrittenAudit], name: str) -> Iterator[tuple[str, pd.DataFrame, bool]]:
+    """Yield the tables of a name: what a title says of whose it is, its rows, and whether anything is known of them."""
+    written = [(of, table, True) for of, table in _tables(folder, name)]
     yield from written or (
-        (f" of the {role} image" if len(audits) > 1 else "", getattr(audit, name))
+        (f" of the {role} image" if len(audits) > 1 else "", getattr(audit, name), name not in audit.unknown)
         for role, audit in sorted(audits.items(), key=lambda item: (*_ROLES, item[0]).index(item[0]))
-        if hasattr(audit, name)
     )
 
 
@@ -136,12 +141,16 @@ def _read(path: Path) -> pd.DataFrame:
 _LINES = csv.ParseOptions(newlines_in_values=True)
 
 
-def _shown(table: pd.DataFrame, kind: _Kind, *, is_one: bool) -> Shown:
+def _shown(table: pd.DataFrame, kind: _Kind, *, is_one: bool, is_known: bool) -> Shown:
     columns = [name for name in kind.columns if name in table.columns]
     # An image of its own has no column that says which it is: the title page does.
     of_several = [] if is_one or "image" not in table.columns or table["image"].nunique() < 2 else ["image"]  # noqa: PLR2004
-    flags = {name: table[name].map({"true": "yes", "false": "no"}) for name in columns if name.startswith("is_")}
-    return show(table.assign(**flags)[[*of_several, *columns]], rows=None)
+    flags = {
+        name: table[name].map({"true": "yes", "false": "no"})
+        for name in columns
+        if name.startswith("is_") and table[name].dtype.name == "string"
+    }
+    return show(table.assign(**flags)[[*of_several, *columns]], rows=None, is_known=is_known)
 
 
 def _counted(count: int) -> str:

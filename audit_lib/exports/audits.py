@@ -14,7 +14,7 @@ import pyarrow as pa
 from audit_lib.errors import TableError
 from audit_lib.exports.assessment import TOOL, StatedPolicy
 from audit_lib.exports.tables import parquet_of
-from audit_lib.tables import Database, Finding, Image, Layer, Package, Row, check_table
+from audit_lib.tables import Database, Finding, Image, Layer, Package, Row, Vulnerability, check_table
 
 FOLDER = "audits"
 _FACTS = "facts.json"
@@ -24,6 +24,7 @@ _TABLES: Mapping[str, type[Row]] = {
     "databases": Database,
     "packages": Package,
     "findings": Finding,
+    "vulnerabilities": Vulnerability,
 }
 
 
@@ -96,6 +97,7 @@ class WrittenAudit:
     databases: pd.DataFrame
     packages: pd.DataFrame
     findings: pd.DataFrame
+    vulnerabilities: pd.DataFrame
     gaps: tuple[str, ...]
     unknown: frozenset[str]
     policy: WrittenPolicy
@@ -106,8 +108,8 @@ class WrittenAudit:
 def write_audits(folder: str | Path, /, **audits: Examined | None) -> None:
     """Write of each image what SBOMs and documents of findings are made of, below `<folder>/audits/<name>/`.
 
-    The tables image, layers, databases, packages and findings as Parquet, and `facts.json` with the policy, the day and the
-    gaps. With an empty folder name, write nothing; an image that is None is left out.
+    The tables image, layers, databases, packages, findings and vulnerabilities as Parquet, and `facts.json` with the policy, the
+    day and the gaps. With an empty folder name, write nothing; an image that is None is left out.
     """
     if not str(folder):
         return

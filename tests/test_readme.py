@@ -1,4 +1,4 @@
-"""What is written for readers is true: the README's examples run, every command stands in it, every column in the dictionary."""
+"""What is written for readers is true: examples run, every command stands in the README, every column in the dictionary."""
 
 from __future__ import annotations
 
@@ -25,15 +25,16 @@ from audit_lib.sources import SOURCES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = sorted((ROOT / "audit_lib" / "docs").glob("*.md"))
+WRITTEN = "\n".join([README, *(page.read_text() for page in PAGES)])
 ROWS = [
     row
     for row in vars(tables).values()
     if isinstance(row, type) and issubclass(row, tables.Row) and row is not tables.Row
 ]
-SHELL = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+SHELL = [line for block in re.findall(r"```sh\n(.*?)```", WRITTEN, re.DOTALL) for line in block.splitlines() if line]
 RUNNABLE = [line for line in SHELL if line.startswith(("image-audit", "papermill")) and "sample:" in line]
 
-PAGES = sorted((ROOT / "audit_lib" / "docs").glob("*.md"))
 
 _CONTEXT = click.Context(cli)
 COMMANDS = {name: command for name in cli.list_commands(_CONTEXT) if (command := cli.get_command(_CONTEXT, name))}
@@ -82,10 +83,14 @@ def test_a_line_of_the_dictionary_tells_type_missing_unit_values_and_meaning():
     assert "| file_bytes_full | whole number | yes | bytes | What it weighs in the full image. |" in lines
 
 
-def test_every_command_source_and_limit_stands_in_the_readme():
+def test_every_page_is_named_in_the_readme():
+    assert [page.name for page in PAGES if f"(audit_lib/docs/{page.name})" not in README] == []
+
+
+def test_every_command_source_and_limit_is_written_of():
     assert [name for name in COMMANDS if f"image-audit {name}" not in README] == []
     assert [source.scheme for source in SOURCES if f"`{source.scheme}:" not in README] == []
-    assert [field.name for field in fields(Limits) if f"`{field.name}`" not in README] == []
+    assert [field.name for field in fields(Limits) if f"`{field.name}`" not in WRITTEN] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"audit_lib/docs/{path.name}" for path in PAGES)])
@@ -107,10 +112,10 @@ def test_every_picture_is_there():
 def test_python_examples_run(monkeypatch):
     monkeypatch.setattr(mpl, "get_backend", lambda: "agg")
     plt.switch_backend("agg")
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", WRITTEN, re.DOTALL)
     assert blocks
     for block in blocks:
-        exec(block, {})  # noqa: S102 - the README's own lines
+        exec(block, {})  # noqa: S102 - the pages' own lines
     plt.close("all")
 
 

@@ -42,7 +42,7 @@ _LEGEND = (
     ("… B", "Bytes. Counts have thousands separated, shares are percent (0 to 100 %)."),
     ("TRUE, FALSE", "Yes and no; an empty cell is neither."),
     ("Text", "Stays text, whatever it begins with: no cell of this workbook holds a formula."),
-    ("Names of columns", "Those of tables/NAME.csv; the project's README says what each means."),
+    ("Names of columns", "Those of tables/NAME.csv; the project's audit_lib/docs/tables.md says what each means."),
 )
 
 

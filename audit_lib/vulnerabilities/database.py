@@ -6,10 +6,11 @@ reads meets the old one or the new one, whole.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _METADATA = b"audit_lib_advisories"
 _LAYOUT = 1
 # Rows that are read together. Small, so that a few packages of many cost little; a row is some hundred bytes.
 _GROUP_ROWS = 1024
+_LOOKED_FOR = ("release", "package", "cve")
 _LISTS = {
     KEV: pa.schema([("cve", pa.string()), ("value", pa.string())]),
     EPSS: pa.schema([("cve", pa.string()), ("value", pa.float64())]),
@@ -183,6 +185,8 @@ class Database:
             compression="zstd",
             row_group_size=_GROUP_ROWS,
             write_page_checksum=True,
+            # Only of what is looked for: those of all columns would be half of a large file's metadata.
+            write_statistics=[name for name in table.column_names if name in _LOOKED_FOR],
         )
         try:
             write_whole(self._fs, self._path(facts.source), buffer.getvalue().to_pybytes())
@@ -190,18 +194,19 @@ class Database:
             raise AuditError(f"advisories {self.place}: cannot be written: {error.strerror or error}") from error
 
     def _rows(self, source: str, names: set[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-        packages = pa.array(sorted({package for _, package in names}), pa.string())
-        releases = pa.array(sorted({release for release, _ in names}), pa.string())
+        packages = sorted({package for _, package in names})
+        releases = sorted({release for release, _ in names})
+        wanted = pa.array(releases, pa.string()), pa.array(packages, pa.string())
         with self._opened(source) as file:
             groups = [group for group in range(file.num_row_groups) if _may_hold(file, group, releases, packages)]
             # The names alone first: they are short, the rest is not.
             chosen = []
             for group in groups:
                 keys = file.read_row_group(group, columns=["release", "package"])
-                if pc.any(_is_wanted(keys, releases, packages)).as_py():
+                if pc.any(_is_wanted(keys, *wanted)).as_py():
                     chosen.append(group)
             for batch in file.iter_batches(_GROUP_ROWS, row_groups=chosen, columns=SCHEMA.names) if chosen else ():
-                found = batch.filter(_is_wanted(batch, releases, packages))
+                found = batch.filter(_is_wanted(batch, *wanted))
                 yield from (row for row in found.to_pylist() if (row["release"], row["package"]) in names)
 
     def _values(self, name: str, cves: set[str]) -> dict[str, Any]:
@@ -272,22 +277,23 @@ def default_place() -> str:
     return os.environ.get(ENVIRONMENT) or str(Path(platformdirs.user_cache_dir("audit-lib"), "advisories"))
 
 
-def _may_hold(file: pq.ParquetFile, group: int, releases: pa.Array, packages: pa.Array) -> bool:
-    """Tell by its least and greatest values whether a group of rows may hold any of these."""
-    ranges = []
-    for column, wanted in ((0, releases), (1, packages)):
+def _may_hold(file: pq.ParquetFile, group: int, releases: Sequence[str], packages: Sequence[str]) -> bool:
+    """Tell by its least and greatest values whether a group of rows may hold any of these, which are sorted."""
+    bounds = []
+    for column in range(2):
         statistics = file.metadata.row_group(group).column(column).statistics
         if statistics is None or not statistics.has_min_max:
             return True
-        ranges.append((statistics.min, statistics.max, wanted))
-    if not _any_between(*ranges[0]):
+        bounds.append((statistics.min, statistics.max))
+    if not _any_between(*bounds[0], releases):
         return False
     # Names are in order within a release only.
-    return ranges[0][0] != ranges[0][1] or _any_between(*ranges[1])
+    return bounds[0][0] != bounds[0][1] or _any_between(*bounds[1], packages)
 
 
-def _any_between(least: str, greatest: str, wanted: pa.Array) -> bool:
-    return bool(pc.any(pc.and_(pc.greater_equal(wanted, least), pc.less_equal(wanted, greatest))).as_py())
+def _any_between(least: str, greatest: str, wanted: Sequence[str]) -> bool:
+    place = bisect.bisect_left(wanted, least)
+    return place < len(wanted) and wanted[place] <= greatest
 
 
 def _is_wanted(rows: pa.Table | pa.RecordBatch, releases: pa.Array, packages: pa.Array) -> pa.Array:

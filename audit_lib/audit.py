@@ -15,7 +15,7 @@ from audit_lib.compliance import Policy, findings_of, read_policy
 from audit_lib.errors import AuditError, SbomError
 from audit_lib.finished import Assembled, Finished
 from audit_lib.layer import ALGORITHMS, Limits, Progress
-from audit_lib.reference import may_be_document, parse_platform
+from audit_lib.reference import as_given, may_be_document, parse_platform
 from audit_lib.sources import open_image, sample
 from audit_lib.sources.base import Facts
 from audit_lib.sources.base import Image as OpenedImage
@@ -261,8 +261,9 @@ def audit(  # noqa: PLR0913 - what is asked of an image
     A package database that cannot be read is not an error: it is a `damaged` row of `databases`, and `gaps` says it.
     """
     limits = limits or Limits()
-    policy = policy if isinstance(policy, Policy) else read_policy(policy)
+    policy = policy if isinstance(policy, Policy) else _as_given(read_policy(policy))
     today = _today(today_utc)
+    label = as_given(reference)
     if may_be_document(reference):
         from audit_lib import stated  # noqa: PLC0415 - as in `_read`: most images are none
 
@@ -272,19 +273,19 @@ def audit(  # noqa: PLR0913 - what is asked of an image
             return _with_reports(_with_vulnerabilities(read, advisories), scanner_reports, vex)
     digests = ALGORITHMS if check_files else ()
     kept = opened_store(store)
-    finished = Finished(kept, reference, limits, digests)
+    finished = Finished(kept, label, limits, digests)
     with open_image(reference, platform=platform) as image:
         source = image.source
         found = finished.find(image)
         if found is None:
-            found = _read(image, kept, limits, reference, digests, finished, progress)
+            found = _read(image, kept, limits, label, digests, finished, progress)
     facts, assembled = found
     if today_utc is None and source == sample.SCHEME:
         today = sample.AS_OF
     tables: dict[str, Any] = {**assembled.tables}
     made = Audit(
         **tables,
-        referrers=make_table(Referrer, [Referrer(image=reference, **asdict(one)) for one in facts.referrers or ()]),
+        referrers=make_table(Referrer, [Referrer(image=label, **asdict(one)) for one in facts.referrers or ()]),
         vulnerabilities=make_table(Vulnerability, []),
         vulnerability_coverage=make_table(VulnerabilityCoverage, []),
         scanner_reports=make_table(ScannerReport, []),
@@ -373,6 +374,10 @@ def audit_if_named(reference: str, *, platform: str | None = None) -> Audit | No
     return audit(reference, platform=platform) if reference else None
 
 
+def _as_given(policy: Policy) -> Policy:
+    return replace(policy, path=as_given(policy.path))
+
+
 def _from_document(path: Path, reference: str, platform: str | None, limits: Limits) -> Audit:
     """Return the audit of an image that is known from an SBOM alone."""
     from audit_lib import stated  # noqa: PLC0415 - as above
@@ -381,6 +386,7 @@ def _from_document(path: Path, reference: str, platform: str | None, limits: Lim
     architecture = document.facts.get("architecture")
     if platform is not None and architecture not in {None, parse_platform(platform).architecture}:
         raise SbomError(f"{reference}: expected an SBOM of {platform}, found one of {architecture}")
+    path, reference = Path(as_given(str(path))), as_given(reference)
     databases = stated.databases_table(document, path, reference)
     known: dict[str, Any] = {
         "image": stated.image_table(document, databases, reference),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from papermill.exceptions import PapermillException, PapermillExecutionError
 from audit_lib import errors
 from audit_lib.errors import AuditError
 from audit_lib.exports.pictures import DOTS_PER_INCH
+from audit_lib.reference import GIVEN
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -26,10 +28,18 @@ class ExecutionError(Exception):
     """A notebook did not run to its end; the message is one line that says where and why."""
 
 
-def execute_notebook(
-    notebook: NotebookNode, path: Path, parameters: Mapping[str, object], *, source: Path, progress: bool | None
+def execute_notebook(  # noqa: PLR0913 - what a notebook is run with
+    notebook: NotebookNode,
+    path: Path,
+    parameters: Mapping[str, object],
+    *,
+    source: Path,
+    given: Mapping[str, str],
+    progress: bool | None,
 ) -> NotebookNode:
     """Execute a notebook in the folder of `source`, where it comes from, and return it; `path` is where it is written.
+
+    `given`: how the caller spelt the references and paths in `parameters`, by what stands there (see `reference.as_given`).
 
     Raises `ExecutionError` where a cell fails; then the notebook at `path` has that cell marked. Where the
     cell met an `AuditError`, the message is that error's own.
@@ -47,7 +57,7 @@ def execute_notebook(
             language="python",
             cwd=str(source.parent),
             progress_bar={"desc": source.stem, "file": sys.stderr, "leave": False, "disable": disable},
-            kernel_manager_class=_Kernel,
+            kernel_manager_class=type("_ReportKernel", (_Kernel,), {"given": json.dumps(given)}),
         )
     except PapermillExecutionError as error:
         raise ExecutionError(_reason(source.stem, error)) from error
@@ -59,6 +69,8 @@ def execute_notebook(
 class _Kernel(AsyncKernelManager):
     """A kernel in this very interpreter and with this very library, whatever kernels are registered on the machine."""
 
+    given = "{}"
+
     @property
     def kernel_spec(self) -> KernelSpec:
         spec = KernelSpec(**get_kernel_dict())
@@ -67,7 +79,7 @@ class _Kernel(AsyncKernelManager):
         spec.argv = [*spec.argv, "--IPKernelApp.log_level=CRITICAL"]
         # Charts go to paper too.
         spec.argv += [f"--InlineBackend.print_figure_kwargs={{'dpi': {DOTS_PER_INCH}, 'bbox_inches': 'tight'}}"]
-        spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", GIVEN: self.given}
         if _PACKAGE.parent.name not in {"site-packages", "dist-packages"}:
             paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
             spec.env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

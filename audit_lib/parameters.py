@@ -78,6 +78,22 @@ def absolute(name: str, value: Value) -> Value:
     return value
 
 
+def spellings(values: Mapping[str, Value]) -> dict[str, str]:
+    """Return how each reference and path among values is spelt, by what `absolute` makes of it, with and without its scheme."""
+    spelt: dict[str, str] = {}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            continue
+        is_images = _IMAGES_NAME.fullmatch(name)
+        for text in value.split() if is_images else (value,):
+            made = str(absolute("image" if is_images else name, text))
+            scheme = f"{text.partition(':')[0]}:"
+            spelt[made] = text
+            if scheme[:-1] in _PATH_SCHEMES:
+                spelt[made.removeprefix(scheme)] = text.removeprefix(scheme)
+    return {made: text for made, text in spelt.items() if made != text}
+
+
 def _parameter(facts: Mapping[str, str]) -> Parameter:
     try:
         default = ast.literal_eval(facts["default"])

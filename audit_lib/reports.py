@@ -26,7 +26,7 @@ from audit_lib.exports.html import Page
 from audit_lib.exports.inputs import inputs_of
 from audit_lib.exports.manifest import ABOUT, check_free, files_in, replace_files, write_manifest
 from audit_lib.exports.notebook import prepare_notebook, tidy_notebook
-from audit_lib.parameters import Parameter, Value, absolute, fit_values, read_parameters
+from audit_lib.parameters import Parameter, Value, absolute, fit_values, read_parameters, spellings
 from audit_lib.tables import Database, Image, Row
 
 _HERE = Path(__file__).resolve().parent
@@ -223,7 +223,8 @@ def _execute(run: _Run, document: NotebookNode, folder: Path, *, progress: bool 
     path = folder / _NOTEBOOK
     values = {name: absolute(name, value) for name, value in run.injected(str(folder)).items()}
     try:
-        executed = execute_notebook(document, path, values, source=run.source, progress=progress)
+        given = spellings(run.given)
+        executed = execute_notebook(document, path, values, source=run.source, given=given, progress=progress)
     except ExecutionError:
         _tidy(path, nbformat.read(path, as_version=4), run)  # type: ignore[no-untyped-call]
         raise

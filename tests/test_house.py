@@ -236,7 +236,7 @@ SEAMS = {
     "exports.spdx": Seam(("exports.*", "licenses", "sboms.columns"), _ANY),
     "exports.*": Seam(("clock", "errors", "tables", "units", "exports", "exports.*"), _ANY),
     "execution": Seam(
-        ("errors", "exports.pictures", "parameters"),
+        ("errors", "exports.pictures", "parameters", "reference"),
         ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill"),
     ),
     "parameters": Seam(("errors",), ("nbformat", "papermill")),

@@ -4,7 +4,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from audit_lib.exports.notebook import prepare_notebook
-from audit_lib.parameters import absolute, fit_values, read_parameters
+from audit_lib.parameters import absolute, fit_values, read_parameters, spellings
 
 CELL = """\
 full_image: str = "sample:full"  # reference of the full image
@@ -78,3 +78,21 @@ def test_a_relative_path_becomes_absolute_and_nothing_else_does(name, value, exp
     (tmp_path / "there").touch()
     monkeypatch.chdir(tmp_path)
     assert absolute(name, value) == (expected.format(here=tmp_path) if isinstance(expected, str) else expected)
+
+
+def test_what_a_path_was_spelt_like_is_known_by_what_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full.tar").touch()
+    values = {
+        "image": "sbom:a.json",
+        "images": "full.tar  sample:full",
+        "policy_file": "p.yml",
+        "top_n": 3,
+        "note": "a/b",
+    }
+    assert spellings(values) == {
+        f"sbom:{tmp_path}/a.json": "sbom:a.json",
+        f"{tmp_path}/a.json": "a.json",
+        f"{tmp_path}/full.tar": "full.tar",
+        f"{tmp_path}/p.yml": "p.yml",
+    }

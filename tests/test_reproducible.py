@@ -12,6 +12,7 @@ import pytest
 from audit_lib.bundles import open_bundle
 from audit_lib.exports.formats import FORMATS
 from audit_lib.verification import verify
+from tests.images import oci_dir
 from tests.tools import tool, unavailable
 
 ROOT = Path(__file__).parents[1]
@@ -95,3 +96,16 @@ def test_a_notebook_of_many_images_gives_the_same_bytes_too(tmp_path, locales):
     words = ("--notebook", "fleet_overview", "--formats", "html,xlsx,parquet")
     files = same_everywhere(tmp_path, locales, *words, places=("one", "third"))
     assert "report.xlsx" in files
+
+
+def test_images_and_policies_beside_the_report_give_the_same_bytes_wherever_they_lie(tmp_path, locales):
+    for where in ("one", "another place"):
+        (tmp_path / where).mkdir()
+        oci_dir(tmp_path / where / "image", layers=[{"etc/os-release": "ID=debian\n", "bin/sh": b"\x7fELF"}])
+        (tmp_path / where / "policy.yml").write_text("schema: 1\nname: ours\n")
+    words = ("oci-dir:image", "--notebook", "compliance_review", "-p", "policy_file", "policy.yml")
+    formats = ",".join(name for name in FORMATS if name != "pdf")
+    files = same_everywhere(tmp_path, locales, *words, "--formats", formats, places=("one", "another place"))
+    assert [name for name, data in files.items() if str(tmp_path).encode() in data] == []
+    assert b'"reference": "oci-dir:image"' in files["manifest.json"]
+    assert b'"path": "policy.yml"' in files["manifest.json"]

@@ -68,7 +68,8 @@ def page_of(rows=40):
         new_markdown_cell("## Which packages?\n\n### Layers\n\n| a | b |\n|-|-|\n| c | d |"),
         new_code_cell("packages", outputs=[displayed(show(table(rows), rows=None, caption="Packages")), picture]),
         new_code_cell(
-            "few", outputs=[displayed(show(table(4).head(0))), new_output("stream", name="stderr", text="w")]
+            "few = " + "few + " * 60 + "1",
+            outputs=[displayed(show(table(4).head(0))), new_output("stream", name="stderr", text="w")],
         ),
     ]
     image = {"image": "full", "role": "full", "reference": "docker:app:1", "manifest_digest": "sha256:" + "0f" * 32}
@@ -292,13 +293,13 @@ def test_a_table_of_three_thousand_rows_stays_quick(chromium, tmp_path):
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_no_serious_fault(chromium, tmp_path, axe, width, colours):
+def test_axe_finds_no_fault_that_keeps_anybody_from_reading(chromium, tmp_path, axe, width, colours):
     driver = open_page(chromium, tmp_path, page_of(), width=width)
     choose(driver, colours)
     for folded in driver.find_elements(By.CSS_SELECTOR, "details:not([open])"):
         driver.execute_script("arguments[0].open = true", folded)
     faults = axe_faults(driver, axe)
-    assert [fault for fault in faults if fault["impact"] in {"serious", "critical"}] == []
+    assert [fault for fault in faults if fault["impact"] in {"moderate", "serious", "critical"}] == []
 
 
 def axe_faults(driver, axe):

@@ -60,6 +60,7 @@ class Content:
         self._folder = folder
         self._anchors = set(_TAKEN)
         self._heading = ""
+        self._labels: dict[str, int] = {}
         language = str(notebook.metadata.get("language_info", {}).get("pygments_lexer", "ipython3"))
         for cell in notebook.cells:
             self._add(cell, language)
@@ -122,7 +123,8 @@ class Content:
             return
         caption = _CAPTION.search(text)
         label = caption[1] if caption else html.escape(self._heading)
-        self._add_part(table_kind(text), scrolling(text, label))
+        count = self._labels[label] = self._labels.get(label, 0) + 1
+        self._add_part(table_kind(text), scrolling(text, label if count == 1 else f"{label}, {count}"))
 
     def _add_part(self, kind: str, text: str) -> None:
         if text.strip():

@@ -57,8 +57,8 @@ class Secret(NamedTuple):
 def find(text: str, context: Context) -> list[Secret]:
     """Return the secrets in a text, in their order; where two overlap, the one of the earlier rule.
 
-    >>> find("token: ghp_0123456789abcdefghij0123456789abcdef", "settings")
-    [Secret(rule='GitHub token', start=11, end=47, shown='ghp_[redacted]', is_example=False)]
+    >>> find("token: ghp_EXAMPLE789abcdefghij0123456789abcdef", "settings")
+    [Secret(rule='GitHub token', start=11, end=47, shown='ghp_[redacted]', is_example=True)]
     """
     lower = text.lower()
     if len(lower) != len(text):  # a letter whose small form is two: places would not agree
@@ -112,7 +112,7 @@ def redacted(text: str, secrets: Sequence[Secret]) -> str:
 def hidden(text: str) -> str:
     """Return a line that quotes what was read, without the secrets in it.
 
-    >>> hidden("built from git+https://anna:s3cr3t@git.corp/app")
+    >>> hidden("built from git+https://anna:EXAMPLE-1s3cr3t@git.corp/app")
     'built from git+https://anna:[redacted]@git.corp/app'
     """
     return redacted(text, find(text, "command"))

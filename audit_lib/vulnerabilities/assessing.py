@@ -13,7 +13,6 @@ from audit_lib.vulnerabilities.base import ENVIRONMENT
 from audit_lib.vulnerabilities.database import NONE, Database, Facts, ecosystem_of
 
 _OF_A_SOURCE = ("source", "data_utc", "updated_utc", "origin", "digest")
-_SAID = ("image", "format", "package_count", "detail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +73,11 @@ def _sources(facts: Mapping[str, Facts], ecosystems: Collection[str]) -> Iterato
 
 
 def _gaps(coverage: pd.DataFrame) -> Iterator[str]:
+    """Yield a sentence for each reason why nothing can be told, with the packages that it holds for."""
     unknown = coverage[coverage["status"] == "no_data"]
-    for image, form, count, why in zip(*(unknown[name] for name in _SAID), strict=True):
-        yield f"{image}: whether {format_count(count)} {form} packages have vulnerabilities is unknown, not none: {why}"
+    for (image, why), rows in unknown.groupby(["image", "detail"], sort=False):
+        counted = [
+            f"{format_count(count)} {form}" for form, count in zip(rows["format"], rows["package_count"], strict=True)
+        ]
+        packages = "package has" if rows["package_count"].sum() == 1 else "packages have"
+        yield f"{image}: whether {', '.join(counted)} {packages} vulnerabilities is unknown, not none: {why}"

@@ -336,8 +336,13 @@ def test_no_advisories_is_not_no_vulnerabilities(tmp_path: Path):
     assert partly.is_known
     (gap,) = partly.gaps
     assert gap == (
-        "oci-dir:image: whether 1 deb packages have vulnerabilities is unknown, not none: no advisories of Debian:12 are held "
+        "oci-dir:image: whether 1 deb package has vulnerabilities is unknown, not none: no advisories of Debian:12 are held "
         "(those of Debian that are held name other releases)"
+    )
+    brought = package("pypi", "brought", "1", parent="deb:thing")
+    (gap,) = assessed(held, [other, brought, thing], "debian", "12").gaps
+    assert gap.startswith(
+        "oci-dir:image: whether 1 deb, 1 pypi packages have vulnerabilities is unknown, not none: no advisories of"
     )
     assert not assessed(held, [other], "debian", "12").is_known
     assert not assessed(held, [other], "debian").is_known

@@ -95,8 +95,9 @@ class Audit:
     """The tables of one image; each is a DataFrame with the columns of the row class of that name in `audit_lib.tables`.
 
     `image` (one row), `layers`, `files`, `databases`, `packages`, `removed_packages`, `altered_files`,
-    `binaries`, `scripts`, `loader_paths`, `accounts`, `surface`, `referrers`, `sbom_documents`, `sbom_claims`. `config` is the
-    image configuration as parsed JSON, without the secrets in it.
+    `binaries`, `scripts`, `loader_paths`, `accounts`, `surface`, `referrers`, `sbom_documents`, `sbom_claims`, `vulnerabilities`,
+    `vulnerability_coverage`, `scanner_reports`, `vex_statements`. `config` is the image configuration as parsed JSON, without the
+    secrets in it.
     `notes`: what is to be known of the image as a whole before its figures are read, a sentence each.
     `unknown`: the tables of which nothing is known, because where the image comes from (an SBOM alone, an archive) does not tell.
     They are empty and mean nothing, and the figures that would come of them are missing. `referrers_problem`: why what is

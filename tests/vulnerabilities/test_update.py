@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -24,7 +25,7 @@ from audit_lib.sources.urls import PLAIN_HTTP
 from audit_lib.vulnerabilities import fetching
 from audit_lib.vulnerabilities.database import Database
 from audit_lib.vulnerabilities.updating import Addresses, update
-from tests.registries import served
+from tests.registries import make_certificates, served
 from tests.vulnerabilities.advisories import before, found, package, record
 
 QUICK = Patience(attempts=3, connect=2, answer=5, stall=2, pause=0.01, longest_pause=1)
@@ -276,6 +277,21 @@ def test_one_source_that_is_missing_does_not_stop_the_others(mirror, tmp_path: P
     (problem,) = outcome.problems
     assert re.fullmatch(r"osv:Go: http://.*/Go/all\.zip: 404 Not Found; nothing is held of it", problem)
     assert [facts.source for facts in outcome.changed] == ["osv:PyPI", "kev", "epss"]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates; CI has it")
+def test_an_update_over_https_trusts_the_authority_that_is_named_and_no_other(mirror, tmp_path: Path, monkeypatch):
+    monkeypatch.delenv(PLAIN_HTTP)
+    made = make_certificates(tmp_path / "certificates")
+    with served(Mirror, tls=made, files=mirror.files, seen=[], cuts=[9_000], headers={}) as (host, server):
+        server.addresses = Addresses(osv=f"https://{host}/osv", kev="", epss="")
+        (problem,) = updated(server, tmp_path / "db", "PyPI").problems
+        assert "its certificate is not trusted" in problem
+        assert server.seen == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(made.authority))
+        assert updated(server, tmp_path / "db", "PyPI").problems == ()
+        assert [ask for path, ask, _ in server.seen if path == ARCHIVE] == [None, "bytes=9000-"]
+    assert [row[1] for row in rows(tmp_path / "db")] == ["2.0"]
 
 
 def test_plain_http_is_spoken_only_where_it_was_asked_for(mirror, tmp_path: Path, monkeypatch):

@@ -84,14 +84,22 @@ def spellings(values: Mapping[str, Value]) -> dict[str, str]:
     for name, value in values.items():
         if not isinstance(value, str):
             continue
-        is_images = _IMAGES_NAME.fullmatch(name)
-        for text in value.split() if is_images else (value,):
-            made = str(absolute("image" if is_images else name, text))
+        for called, text in _each(name, value):
+            made = str(absolute(called, text))
             scheme = f"{text.partition(':')[0]}:"
             spelt[made] = text
             if scheme[:-1] in _PATH_SCHEMES:
                 spelt[made.removeprefix(scheme)] = text.removeprefix(scheme)
     return {made: text for made, text in spelt.items() if made != text}
+
+
+def _each(name: str, value: str) -> list[tuple[str, str]]:
+    """Return each of what may be several references or paths, with the name of a parameter that holds one."""
+    if _IMAGES_NAME.fullmatch(name):
+        return [("image", text) for text in value.split()]
+    if _PATHS_NAME.fullmatch(name):
+        return [("file", text) for text in value.split(os.pathsep) if text]
+    return [(name, value)]
 
 
 def _parameter(facts: Mapping[str, str]) -> Parameter:

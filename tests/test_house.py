@@ -221,6 +221,7 @@ SEAMS = {
     "vulnerabilities.fetching": Seam((*_HTTP, "sources.http")),
     "vulnerabilities.taking": Seam(("clock", "errors", "vulnerabilities.*")),
     "vulnerabilities.updating": Seam(("clock", "errors", "vulnerabilities.*")),
+    "vulnerabilities.reported": Seam((*_TABLES, "reference", "vulnerabilities.*"), ("pandas",)),
     "vulnerabilities.*": Seam((*_TABLES, "vulnerabilities.*"), ("cvss", "pandas", "pyarrow", "univers", "packageurl")),
     "clock": Seam(("errors",)),
     "marked": Seam(("errors",), ("yaml",)),

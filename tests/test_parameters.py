@@ -89,10 +89,12 @@ def test_what_a_path_was_spelt_like_is_known_by_what_it_was_made(tmp_path, monke
         "policy_file": "p.yml",
         "top_n": 3,
         "note": "a/b",
+        "vex_files": f"v.json:{tmp_path}/w.json",
     }
     assert spellings(values) == {
         f"sbom:{tmp_path}/a.json": "sbom:a.json",
         f"{tmp_path}/a.json": "a.json",
         f"{tmp_path}/full.tar": "full.tar",
         f"{tmp_path}/p.yml": "p.yml",
+        f"{tmp_path}/v.json": "v.json",
     }

@@ -16,6 +16,8 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from audit_lib import bundles
 from audit_lib.__main__ import main
@@ -498,3 +500,15 @@ def test_the_statement_is_one_that_signers_take(folder):
         "tables/a.csv": sha256(A_CSV),
         "manifest.json": sha256((folder / "manifest.json").read_bytes()),
     }
+
+
+def test_a_signer_of_dsse_envelopes_signs_the_statement_and_its_signature_lies_beside(folder):
+    payload = (folder / "statement.intoto.json").read_bytes()
+    signer = CryptoSigner.generate_ed25519()
+    envelope = Envelope(payload, "application/vnd.in-toto+json", {})
+    envelope.sign(signer)
+    (folder / "statement.intoto.json.dsse.json").write_text(json.dumps(envelope.to_dict()))
+    assert faults(folder) == []
+    read = Envelope.from_dict(json.loads((folder / "statement.intoto.json.dsse.json").read_text()))
+    assert list(read.verify([signer.public_key], 1)) == [signer.public_key.keyid]
+    assert json.loads(read.payload)["subject"][0]["name"] == "manifest.json"

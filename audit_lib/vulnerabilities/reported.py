@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from audit_lib.reference import as_given
 from audit_lib.tables import ScannerReport, Vulnerability, check_table, make_table
 from audit_lib.units import format_count
 from audit_lib.vulnerabilities import reports, vex
@@ -40,10 +41,15 @@ def add_reports(
     `vulnerabilities`: what the library itself found (schema `Vulnerability`). A vulnerability that one source knows by its CVE and
     another by an alias of that has the CVE as its id in both. Raises `ReportError` for a file that is no report, or no VEX.
     """
-    read = [(str(path), read_with(reports.parse, path, "a scanner's report")) for path in paths_of(scanner_reports)]
+    read = [
+        (as_given(str(path)), read_with(reports.parse, path, "a scanner's report"))
+        for path in paths_of(scanner_reports)
+    ]
     joined = join_reports(read, packages, image)
     every = _with_common_ids(pd.concat([vulnerabilities, vulnerabilities_table(joined.matches)], ignore_index=True))
-    documents = [(str(path), read_with(vex.parse, path, "a VEX document")) for path in paths_of(vex_documents)]
+    documents = [
+        (as_given(str(path)), read_with(vex.parse, path, "a VEX document")) for path in paths_of(vex_documents)
+    ]
     applied = apply_statements(every, documents, packages, image)
     label = str(image["image"])
     return Reported(

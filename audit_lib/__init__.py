@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from audit_lib import compliance, sizes
+from audit_lib import compliance, sizes, vulnerabilities
 from audit_lib.audit import Audit, audit, audit_if_named
 from audit_lib.compare import Comparison, compare
 from audit_lib.errors import AuditError
@@ -61,6 +61,7 @@ __all__ = [
     "spdx_text",
     "tags",
     "trends",
+    "vulnerabilities",
     "worst_first",
     "write_audits",
     "write_tables",

@@ -23,8 +23,11 @@ from audit_lib.tables import (
     OpenSpell,
     Package,
     PackageChange,
+    RemovalGain,
+    SeverityCount,
     Summary,
     SurfaceCount,
+    VulnerabilityCount,
     make_table,
 )
 
@@ -586,6 +589,81 @@ def test_what_is_still_open_is_dotted_and_said_to_be_open_for_at_least_so_long()
     assert ax.get_xlabel() == "days since 2026-01-01"
 
 
+# vulnerabilities
+
+
+def gains(*rows):
+    """Return packages with their vulnerabilities, those that are critical or high, and MiB."""
+    made = [
+        RemovalGain(
+            format="deb",
+            name=name,
+            version="1",
+            vulnerability_count=count,
+            serious_count=serious,
+            file_bytes=None if size is None else size * MIB,
+            file_count=1,
+        )
+        for name, count, serious, size in rows
+    ]
+    return make_table(RemovalGain, made)
+
+
+def severity_counts(full, minimal, *, ruled_out=0):
+    """Return the counts of one source by severity for both images, None where an image was not asked about."""
+    nothing = {field.name: None for field in fields(SeverityCount)}
+    made = []
+    for counted in ("unique ids", "after VEX"):
+        for severity in ("all", "critical", "high", "medium", "low", "negligible", "unknown"):
+            sides = {}
+            for role, side in (("full", full), ("minimal", minimal)):
+                more = ruled_out if counted == "unique ids" and severity in {"all", "low"} else 0
+                own = None if side is None else sum(side.values()) if severity == "all" else side.get(severity, 0)
+                sides[f"count_{role}"] = None if own is None else own + more
+            made.append(
+                SeverityCount(**{**nothing, "found_by": "grype", "counted": counted, "severity": severity, **sides})
+            )
+    return make_table(SeverityCount, made)
+
+
+def test_severities_are_stacked_worst_first_and_what_vex_rules_out_is_a_part():
+    ax = charts.vulnerabilities_by_severity(severity_counts({"critical": 1, "low": 3}, {"low": 2}, ruled_out=4))
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 1), (1, 3), (4, 4), (0, 2), (2, 4)]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["full, by grype", "minimal, by grype"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["critical", "low", "ruled out by VEX"]
+    assert ax.patches[2].get_hatch() == "xxxxx"
+
+
+def test_an_image_that_no_source_was_asked_about_is_unknown_not_none():
+    ax = charts.vulnerabilities_by_severity(severity_counts({"high": 2}, None))
+    assert texts(ax) == ["2", "2", "unknown"]
+    ax = charts.vulnerabilities_by_severity(make_table(SeverityCount, []))
+    assert texts(ax) == ["unknown", "unknown"]
+    ax = charts.vulnerabilities_by_severity(make_table(VulnerabilityCount, []))
+    assert texts(ax) == ["unknown"]
+
+
+def test_an_image_of_which_a_source_says_that_it_has_none_has_none():
+    assert texts(charts.vulnerabilities_by_severity(severity_counts({"high": 2}, {}))) == ["2", "2", "0"]
+
+
+def test_packages_with_most_vulnerabilities_come_first_and_unknown_ones_are_counted():
+    ax = charts.packages_by_vulnerabilities(gains(("a", 1, 0, 4), ("b", 3, 2, 2), ("c", None, None, 1), ("d", 0, 0, 1)))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b (deb)", "a (deb)", "1 package"]
+    assert texts(ax) == ["3, 2 critical or high", "1", "unknown"]
+    assert texts(charts.packages_by_vulnerabilities(gains(("a", 0, 0, 1)))) == ["no package has any"]
+
+
+def test_a_point_is_where_its_bytes_and_vulnerabilities_meet():
+    ax = charts.bytes_and_vulnerabilities(
+        gains(("a", 2, 1, 4), ("b", 0, 0, 2), ("c", None, None, 1), ("d", 1, 0, None))
+    )
+    assert [points.get_offsets().tolist() for points in ax.collections] == [[[2.0, 0.0]], [[4.0, 2.0]]]
+    assert texts(ax) == ["a"]
+    assert ax.get_title(loc="left") == "Bytes and vulnerabilities by package (2 unknown, not drawn)"
+    assert texts(charts.bytes_and_vulnerabilities(gains(("c", None, None, 1)))) == ["unknown"]
+
+
 # all
 
 
@@ -593,6 +671,9 @@ def table_of(name):
     """Return a small table for a chart."""
     sizes = category_sizes({"fonts": (3, 1), "locales": (5, 0)})
     tables = {
+        "bytes_and_vulnerabilities": gains(("a", 2, 1, 4), ("b", 0, 0, 2), ("c", None, None, 1), ("d", 1, 0, None)),
+        "packages_by_vulnerabilities": gains(("a", 2, 1, 4), ("b", 0, 0, 2), ("c", None, None, 1)),
+        "vulnerabilities_by_severity": severity_counts({"high": 2, "low": 1}, None),
         "checks_by_status": audit("sample:minimal").findings,
         "controls_by_status": framework_counts(audit("sample:minimal").findings),
         "folder_treemap": make_table(File, [file("/usr/bin/a", 3), file("/etc/b", 1)]),

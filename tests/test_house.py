@@ -228,6 +228,9 @@ SEAMS = {
     "settings": Seam(("errors", "marked", "units")),
     "compliance": Seam((*_TABLES, "compliance.*"), ("pandas",)),
     "compliance.licenses": Seam((), ("license_expression",)),
+    "compliance.checks.vulnerabilities": Seam(
+        (*_TABLES, "clock", "compliance.base", "vulnerabilities.sources"), ("pandas",)
+    ),
     "compliance.*": Seam((*_TABLES, "clock", "marked", "settings", "severity", "compliance.*"), ("pandas",)),
     "charts": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),
     "charts.*": Seam(("errors", "tables", "units", "charts.*"), ("matplotlib", "pandas", "squarify")),

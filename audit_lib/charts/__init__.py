@@ -24,9 +24,15 @@ from audit_lib.charts.fleet import images_and_measures, pareto, shared_and_own
 from audit_lib.charts.statuses import checks_by_status, controls_by_status
 from audit_lib.charts.treemap import folder_treemap
 from audit_lib.charts.trends import measures_over_time, open_spells
+from audit_lib.charts.vulnerabilities import (
+    bytes_and_vulnerabilities,
+    packages_by_vulnerabilities,
+    vulnerabilities_by_severity,
+)
 
 __all__ = [
     "ROLE_COLOURS",
+    "bytes_and_vulnerabilities",
     "checks_by_status",
     "controls_by_status",
     "folder_treemap",
@@ -36,10 +42,12 @@ __all__ = [
     "measures_over_time",
     "open_spells",
     "packages_and_bytes",
+    "packages_by_vulnerabilities",
     "pareto",
     "shared_and_own",
     "size_bars",
     "size_by_category",
     "surface_by_category",
+    "vulnerabilities_by_severity",
     "waterfall",
 ]

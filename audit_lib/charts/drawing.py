@@ -26,6 +26,7 @@ _UNKNOWN_SHARE = 0.06
 MINUS = "\N{MINUS SIGN}"
 ROLES = ("full", "minimal")
 _LONGEST_NAME = 34
+_LEGEND_POINTS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,19 +139,21 @@ def _shortened(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME // 2]}…{name[-_LONGEST_NAME // 2 + 1 :]}"
 
 
-def titled(ax: Axes, title: str, *, legend: Sequence[Patch] | None = None) -> Axes:
-    """Write the title, with the legend in the same line, and return `ax`."""
-    ax.set_title(title, loc="left", fontsize=TEXT + 1, fontweight="bold", color=INK)
+def titled(ax: Axes, title: str, *, legend: Sequence[Patch] | None = None, is_long: bool = False) -> Axes:
+    """Write the title, with the legend in the same line, or below it where that `is_long`, and return `ax`."""
+    pad = _LEGEND_POINTS if legend and is_long else None
+    ax.set_title(title, loc="left", fontsize=TEXT + 1, fontweight="bold", color=INK, pad=pad)
     if legend:
         ax.legend(
             handles=list(legend),
             loc="lower right",
             bbox_to_anchor=(1, 1),
             ncols=len(legend),
-            fontsize=TEXT,
+            fontsize=SMALL if is_long else TEXT,
             frameon=False,
             borderaxespad=0.1,
-            columnspacing=1.2,
+            columnspacing=0.9 if is_long else 1.2,
+            handlelength=1.2 if is_long else None,
         )
     return ax
 

@@ -61,6 +61,22 @@ class Judged(Protocol):
         """Schema `SurfaceItem`."""
 
     @property
+    def vulnerabilities(self) -> pd.DataFrame:
+        """Schema `Vulnerability`."""
+
+    @property
+    def vulnerability_coverage(self) -> pd.DataFrame:
+        """Schema `VulnerabilityCoverage`."""
+
+    @property
+    def vulnerability_counts(self) -> pd.DataFrame:
+        """Schema `VulnerabilityCount`."""
+
+    @property
+    def scanner_reports(self) -> pd.DataFrame:
+        """Schema `ScannerReport`."""
+
+    @property
     def config(self) -> Mapping[str, Any]:
         """The image configuration as parsed JSON; empty where it is not known."""
 

@@ -50,6 +50,23 @@ def _unknown_referrers(found: Judged) -> str | None:
     return f"what is attached is not known: {problem}" if problem else _cannot_tell(found, "referrers")
 
 
+def _unknown_vulnerabilities(found: Judged) -> str | None:
+    if found.knows("vulnerabilities"):
+        return None
+    return "its vulnerabilities are unknown: no advisories speak of its packages, and no scanner's report was named"
+
+
+def _unmatched_packages(found: Judged) -> str | None:
+    """Return of how many packages no advisories are held; a scanner is taken to have looked at all of them."""
+    if len(found.scanner_reports):
+        return None
+    coverage = found.vulnerability_coverage
+    unmatched = int(
+        coverage.loc[coverage["status"].isin(["no_data", "no_ecosystem", "no_version"]), "package_count"].sum()
+    )
+    return f"of {counted(unmatched, 'package')} no advisories are held" if unmatched else None
+
+
 def _damaged_packages(found: Judged) -> str | None:
     damaged = found.databases[found.databases["status"] == "damaged"]
     if damaged.empty:
@@ -83,10 +100,12 @@ _UNKNOWN: Mapping[str, Callable[[Judged], str | None]] = {
     "config": _unknown_config,
     "history": _unknown_history,
     "referrers": _unknown_referrers,
+    "vulnerabilities": _unknown_vulnerabilities,
 }
 _GAPS: Mapping[str, Callable[[Judged], str | None]] = {
     "packages": _damaged_packages,
     "removed_packages": _damaged_packages,
     "history": _untold_history,
     "binaries": _unread_binaries,
+    "vulnerabilities": _unmatched_packages,
 }

@@ -38,6 +38,7 @@ CLEAN = {
     "licenses-allowed": "pass",
     "malware-scanned": "not_assessable",
     "no-empty-passwords": "pass",
+    "no-old-fixable-vulnerabilities": "not_assessable",  # no advisories, no report
     "no-file-capabilities": "pass",
     "no-package-manager": "pass",
     "no-remote-administration": "pass",
@@ -150,11 +151,17 @@ SEEDS = {
     ),
 }  # fmt: skip
 # Told by a registry or by real programs: tested below. Or by no image at all.
-ELSEWHERE = {"binaries-hardened", "fixed-name", "sbom-attached", "signature-or-provenance"}
+ELSEWHERE = {
+    "binaries-hardened",
+    "fixed-name",
+    "no-old-fixable-vulnerabilities",
+    "sbom-attached",
+    "scanned",
+    "signature-or-provenance",
+}
 NEVER = {
     "content-trust": "not_assessable",
     "malware-scanned": "not_assessable",
-    "scanned": "manual",
     "signed-artifacts": "manual",
 }
 

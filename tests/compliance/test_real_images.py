@@ -48,6 +48,7 @@ licenses-allowed           -        m        p       m           m     m
 malware-scanned            -        -        -       -           -     -
 no-empty-passwords         p        p        p       p           p     p
 no-file-capabilities       p        p        p       p           p     F
+no-old-fixable-vulnerabilities  -   -        -       -           -     -
 no-package-manager         p        F        F       p           F     F
 no-remote-administration   p        p        p       p           p     p
 no-secrets-in-environment  p        p        p       p           p     p

@@ -96,14 +96,6 @@ def signed_artifacts(found: Judged, rules: Rules) -> Verdict:
     )
 
 
-def scanned(found: Judged, rules: Rules) -> Verdict:
-    """Leave to a person: a scan is made by a scanner, with data of a day."""
-    del found, rules
-    return to_look_at(
-        "a vulnerability scan of this image, by its digest: which scanner, data of which day, what was found and fixed"
-    )
-
-
 def malware_scanned(found: Judged, rules: Rules) -> Verdict:
     """Never tell: files are not compared with known malware."""
     del found, rules
@@ -173,13 +165,6 @@ CHECKS = (
         needs=("referrers",),
         judge=sbom_attached,
         remedy="Have the build attach one (buildx --sbom), or attach one: image-audit inspect IMAGE --format cyclonedx makes it.",
-    ),
-    Check(
-        id="scanned",
-        title="The image was scanned for vulnerabilities",
-        needs=(),
-        judge=scanned,
-        remedy="Scan it before each deployment and at least every month, and keep the report with the scanner's data date.",
     ),
     Check(
         id="malware-scanned",

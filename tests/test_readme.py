@@ -25,7 +25,7 @@ from audit_lib.sources import SOURCES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = sorted((ROOT / "audit_lib" / "docs").glob("*.md"))
+PAGES = [*sorted((ROOT / "audit_lib" / "docs").glob("*.md")), ROOT / "notebooks" / "README.md"]
 WRITTEN = "\n".join([README, *(page.read_text() for page in PAGES)])
 ROWS = [
     row
@@ -33,8 +33,9 @@ ROWS = [
     if isinstance(row, type) and issubclass(row, tables.Row) and row is not tables.Row
 ]
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", WRITTEN, re.DOTALL) for line in block.splitlines() if line]
-RUNNABLE = [line for line in SHELL if line.startswith(("image-audit", "papermill")) and "sample:" in line]
-
+RUNNABLE = [
+    line for line in dict.fromkeys(SHELL) if line.startswith(("image-audit", "papermill")) and "sample:" in line
+]
 
 _CONTEXT = click.Context(cli)
 COMMANDS = {name: command for name in cli.list_commands(_CONTEXT) if (command := cli.get_command(_CONTEXT, name))}
@@ -84,7 +85,7 @@ def test_a_line_of_the_dictionary_tells_type_missing_unit_values_and_meaning():
 
 
 def test_every_page_is_named_in_the_readme():
-    assert [page.name for page in PAGES if f"(audit_lib/docs/{page.name})" not in README] == []
+    assert [page.name for page in PAGES if f"({page.relative_to(ROOT)})" not in README] == []
 
 
 def test_every_command_source_and_limit_is_written_of():
@@ -93,7 +94,7 @@ def test_every_command_source_and_limit_is_written_of():
     assert [field.name for field in fields(Limits) if f"`{field.name}`" not in WRITTEN] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"audit_lib/docs/{path.name}" for path in PAGES)])
+@pytest.mark.parametrize("page", ["README.md", *(str(path.relative_to(ROOT)) for path in PAGES)])
 def test_every_link_to_a_file_leads_to_it_and_to_a_heading_of_it(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text()):
         if not link.startswith("https://"):

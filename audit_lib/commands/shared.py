@@ -142,7 +142,7 @@ def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "limits",
             type=_Limits(),
             multiple=True,
-            help="How much an image may ask for, such as entries=2000000 (see README).",
+            help="How much an image may ask for, such as entries=2000000 (listed in audit_lib/docs/images.md).",
         ),
         click.option(
             "--platform",

@@ -266,6 +266,8 @@ def test_a_column_is_as_wide_as_its_words_and_long_lines_get_the_rest():
     assert widths[1] > 80
     assert with_widths(show(table).html, "table").startswith('<div class="short">')
     assert with_widths(show(PACKAGES).html, "table").startswith("<table")
+    many = pd.DataFrame({f"reclaimable_{number}": ["x"] for number in range(11)})
+    assert with_widths(show(many).html, "table").startswith('<div class="wide crowded short">')
     assert with_widths("<p>no table</p>", "table") == "<p>no table</p>"
     assert with_widths("<table></table><table></table>", "table") == "<table></table><table></table>"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 
 # A page's width and a column's margins, in a table's usual size of letters; a letter's width is in that size too.
-_PAGE, _MARGIN = 67.0, 1.1
+_PAGE, _MARGIN = 67.0, 1.4
 _LETTERS = {
     **dict.fromkeys("ijlI|'", 0.29),
     **dict.fromkeys(' .,:;/()[]!"-ftr', 0.38),
@@ -18,11 +18,12 @@ _LETTERS = {
 _LETTER = 0.62
 # Letters are smaller in a table of many columns (see `content.table_kind`).
 _SIZES = {"wide": 7.5 / 6.5, "crowded": 7.5 / 5.5}
+_BEFORE = {"wide": 1.0, "crowded": 7.5 / 6.5}
 # No text has a claim to more than this before it is broken into lines, and no word before it is broken itself.
 _LONGEST_LINE, _LONGEST_WORD = 66.0, 15.0
 _SHORT = 14
 # Heads and the words of a status are bold; a mark stands before some of these.
-_BOLD, _MARK = 1.13, 1.1
+_BOLD, _MARK = 1.2, 1.1
 _WORD = re.compile(r"\s+|(?<=[-/])(?=[^\W\d])")
 _BEGIN = re.compile(r"<table\b[^>]*>(\s*<caption>.*?</caption>)?", re.DOTALL)
 
@@ -37,19 +38,18 @@ def with_widths(table: str, kind: str) -> str:
     cells.feed(table)
     if cells.tables != 1 or not cells.rows:
         return table
-    size = max((size for name, size in _SIZES.items() if name in kind.split()), default=1.0)
-    shares = column_shares(cells.rows, room=_PAGE * size)
-    columns = "".join(f'<col style="width: {100 * share:.2f}%">' for share in shares)
+    least, more = _measured(cells.rows)
+    # Of a few columns with long words, too, the letters may have to be smaller.
+    names = [name for name in _SIZES if name in kind.split() or sum(least) > _PAGE * _BEFORE[name]]
+    room = _PAGE * max((_SIZES[name] for name in names), default=1.0)
+    columns = "".join(f'<col style="width: {100 * share:.2f}%">' for share in _shares(least, more, room))
     laid_out = _BEGIN.sub(lambda found: f"{found[0]}<colgroup>{columns}</colgroup>", table, count=1)
-    return f'<div class="short">{laid_out}</div>' if len(cells.rows) <= _SHORT else laid_out
+    names += ["short"] if len(cells.rows) <= _SHORT else []
+    return f'<div class="{" ".join(names)}">{laid_out}</div>' if names else laid_out
 
 
-def column_shares(rows: Sequence[Sequence[_Text]], *, room: float) -> list[float]:
-    """Return the share of the width that each column gets; `room` is the whole.
-
-    Every column gets what its words need, but for the few longest, which are broken; and what is left goes to those whose lines
-    are longer, by how much longer they are. Where the words alone do not fit, all columns give way alike.
-    """
+def _measured(rows: Sequence[Sequence[_Text]]) -> tuple[list[float], list[float]]:
+    """Return of each column what its words need, but for the few longest, and how much more its lines want."""
     count = max(map(len, rows))
     needed: list[list[float]] = [[] for _ in range(count)]
     wanted: list[list[float]] = [[] for _ in range(count)]
@@ -62,7 +62,14 @@ def column_shares(rows: Sequence[Sequence[_Text]], *, room: float) -> list[float
                 needed[column].append(min(text.longest_word, _LONGEST_WORD))
                 wanted[column].append(min(text.length, _LONGEST_LINE))
     least = [max(start, _most(words)) + _MARGIN for start, words in zip(least, needed, strict=True)]
-    more = [max(0.0, _most(lines) + _MARGIN - start) for start, lines in zip(least, wanted, strict=True)]
+    return least, [max(0.0, _most(lines) + _MARGIN - start) for start, lines in zip(least, wanted, strict=True)]
+
+
+def _shares(least: Sequence[float], more: Sequence[float], room: float) -> list[float]:
+    """Return the share of the width that each column gets: what its words need, and of what is left as much as it wants more.
+
+    Where the words alone do not fit, all columns give way alike.
+    """
     part = min(1.0, max(0.0, room - sum(least)) / sum(more)) if sum(more) else 0.0
     widths = [start + part * rest for start, rest in zip(least, more, strict=True)]
     return [width / sum(widths) for width in widths]

@@ -25,6 +25,19 @@ CACHE = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "audit-lib-tests"
 )
 
+# Of unpacked packages, those that the tool does not need go again, and each other leaves its record as in distroless images.
+_RECORDS = (
+    'cd "$1"; mkdir -p var/lib/dpkg/status.d; '
+    "for deb in var/cache/apt/archives/*.deb; do "
+    'name=$(dpkg-deb --field "$deb" Package); record="var/lib/dpkg/status.d/$name"; '
+    "case $name in "
+    "dpkg|tar|mawk|debconf|fontconfig) dpkg-deb --fsys-tarfile \"$deb\" | tar --list | grep -v '/$' | xargs rm --force;; "
+    '*) dpkg-deb --field "$deb" > "$record"; dpkg-deb --ctrl-tarfile "$deb" | tar --extract --to-stdout ./md5sums '
+    '> "$record.md5sums" || rm "$record.md5sums";; '
+    "esac; done; "
+    "cd var/lib/dpkg; rm --recursive --force status arch info updates triggers alternatives"
+)
+
 # The commands as Debian's users would type them; the last word, the tar's path, is added below.
 DEBIAN: Mapping[str, tuple[str, ...]] = {
     "full": (
@@ -54,6 +67,13 @@ DEBIAN: Mapping[str, tuple[str, ...]] = {
     "only-older-glibc": ("mmdebstrap", "--variant=extract", "--include=libc6,base-files", "bullseye"),
     "only-musl": ("mmdebstrap", "--variant=extract", "--include=musl,busybox-static", "bookworm"),
     "only-python": ("mmdebstrap", "--variant=extract", "--include=python3,base-files", "bookworm"),
+    "tool": (
+        "mmdebstrap",
+        "--variant=extract",
+        "--include=python3,base-files,libstdc++6,libpango-1.0-0,libpangoft2-1.0-0,fonts-dejavu-core",
+        f"--extract-hook={_RECORDS}",
+        "bookworm",
+    ),
     "only-newer-python": ("mmdebstrap", "--variant=extract", "--include=python3,base-files", "trixie"),
 }
 

@@ -1,4 +1,4 @@
-"""The report in a browser: headless Chromium opens it from disk, and a mouse, a keyboard and axe-core go over it."""
+"""The report and the index of reports in a browser: headless Chromium opens them; mouse, keyboard and axe-core go over them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from selenium.webdriver.common.keys import Keys
 
 from audit_lib.exports.annexes import Annex
 from audit_lib.exports.html import Page, render_html
+from audit_lib.exports.index import Entry, index_html, index_of
 from audit_lib.exports.show import note, show, show_facts
 from tests.real_images import CACHE
 from tests.tools import tool, unavailable
@@ -321,3 +322,142 @@ def test_a_table_shown_in_a_notebook_sorts_without_the_page(chromium, tmp_path):
     assert button.find_element(By.XPATH, "..").get_attribute("aria-sort") == "ascending"
     assert len(frame.find_elements(By.TAG_NAME, "button")) == 5
     assert driver.get_log("browser") == []
+
+
+# the index of reports
+
+
+def index_page():
+    """Return the page of ten audits: one is gone, one failed its gate, one is a pair; two runs are known of each but the first."""
+    states = ["failed", "gate_failed", "unchanged", *["done"] * 7]
+    entries = [
+        Entry(
+            name=f"web-{number}",
+            status=status,
+            said="<b>no answer</b>" if status == "failed" else None,
+            report=None if status == "failed" else f"web-{number}/20260102T020000Z/report.html",
+            reports=[] if status == "failed" else [f"web-{number}/2026010{day}T020000Z/report.html" for day in (2, 1)],
+            judged="minimal" if number == 9 else "image",
+            images={"full": "docker:full", "minimal": "docker:web-9"}
+            if number == 9
+            else {"image": f"docker:web-{number}"},
+        )
+        for number, status in enumerate(states)
+    ]
+    rows = [
+        {
+            "audit": f"web-{number}",
+            "image": f"docker:web-{number}",
+            "run_utc": f"2026-01-0{day}T02:00:00Z",
+            "image_digest": f"sha256:{number:064x}",
+            "package_count": 10 * number + day,
+            "file_bytes": None if number == 4 else 1024 * 1024 * (10 - number),
+            "failed_check_count": number % 3,
+            "vulnerability_count": None,
+        }
+        for number in range(1, 10)
+        for day in (1, 2)
+    ]
+    counts = dict.fromkeys(["package_count", "file_bytes", "failed_check_count", "vulnerability_count"], "Int64")
+    runs = pd.DataFrame(rows).astype(counts)
+    return index_html(index_of(entries, runs, title="Audits", run_utc="2026-01-02T02:00:00Z"))
+
+
+@pytest.fixture
+def index(chromium, tmp_path):
+    """Open the index from disk, 1280 pixels wide."""
+    return open_page(chromium, tmp_path, index_page())
+
+
+def shown(driver):
+    rows = driver.find_elements(By.CSS_SELECTOR, "main tbody tr")
+    return [row.find_element(By.CLASS_NAME, "name").text for row in rows if row.is_displayed()]
+
+
+def test_the_index_opens_from_disk_without_a_request_and_without_an_error(index):
+    assert len(shown(index)) == 10
+    assert index.get_log("browser") == []
+    messages = [json.loads(entry["message"])["message"] for entry in index.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in messages if one["method"] == "Network.requestWillBeSent"}
+    assert [url for url in asked if not url.startswith("data:") and not url.endswith("/report.html")] == []
+    assert "<b>no answer</b>" in index.find_element(By.TAG_NAME, "main").text
+
+
+def test_the_index_is_searched_by_name_status_and_whole_digest(index):
+    field = index.find_element(By.CSS_SELECTOR, "input[type=search]")
+    assert index.execute_script("return arguments[0].labels[0].textContent.trim()", field) == "Search"
+    field.send_keys("WEB-3")
+    assert shown(index) == ["web-3"]
+    assert index.find_element(By.CLASS_NAME, "shown").text == "1 of 10 audits"
+    field.clear()
+    field.send_keys(f"{7:064x}")
+    assert shown(index) == ["web-7"]
+    field.clear()
+    field.send_keys("nowhere")
+    assert shown(index) == []
+    assert index.find_element(By.CLASS_NAME, "nothing").is_displayed()
+    field.clear()
+    field.send_keys("x", Keys.BACKSPACE)
+    assert len(shown(index)) == 10
+
+
+def test_the_index_shows_only_the_statuses_that_are_pressed(index):
+    buttons = {one.get_attribute("data-status"): one for one in index.find_elements(By.CSS_SELECTOR, ".filters button")}
+    assert [one.text for one in buttons.values()] == ["failed 1", "gate failed 1", "done 7", "unchanged 1"]
+    buttons["failed"].click()
+    assert shown(index) == ["web-0"]
+    buttons["gate_failed"].send_keys(Keys.SPACE)
+    assert shown(index) == ["web-0", "web-1"]
+    buttons["failed"].send_keys(Keys.ENTER)
+    assert shown(index) == ["web-1"]
+    assert buttons["gate_failed"].get_attribute("aria-pressed") == "true"
+
+
+def test_the_index_sorts_by_mouse_and_by_keyboard_with_unknown_last(index):
+    by_packages, by_bytes = (
+        index.find_element(By.XPATH, f"//thead//th[normalize-space()='{name}']/button")
+        for name in ("Packages", "Files")
+    )
+    by_packages.click()
+    assert shown(index) == [*(f"web-{number}" for number in range(9, 0, -1)), "web-0"]
+    by_packages.click()
+    assert shown(index)[0] == "web-1"
+    assert shown(index)[-1] == "web-0"
+    by_bytes.send_keys(Keys.ENTER)
+    assert shown(index) == ["web-1", "web-2", "web-3", "web-5", "web-6", "web-7", "web-8", "web-9", "web-0", "web-4"]
+    by_bytes.send_keys(Keys.SPACE)
+    assert shown(index) == ["web-9", "web-8", "web-7", "web-6", "web-5", "web-3", "web-2", "web-1", "web-0", "web-4"]
+
+
+def test_the_index_draws_lines_over_time_and_names_them(index):
+    lines = index.find_elements(By.CSS_SELECTOR, "main svg")
+    labels = [line.get_attribute("aria-label") for line in lines]
+    assert labels[:2] == ["11 to 12 in 2 runs", "9.0 MiB to 9.0 MiB in 2 runs"]
+    assert len(labels) == 9 + 8 + 9  # of web-4 no bytes are known, of none its vulnerabilities
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_fault_in_the_index_and_it_does_not_scroll_sideways(chromium, tmp_path, axe, width, colours):
+    driver = open_page(chromium, tmp_path, index_page(), width=width)
+    choose(driver, colours)
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+    for folded in driver.find_elements(By.CSS_SELECTOR, "details:not([open])"):
+        driver.execute_script("arguments[0].open = true", folded)
+    assert [fault for fault in axe_faults(driver, axe) if fault["impact"] in {"moderate", "serious", "critical"}] == []
+
+
+def test_the_index_sorts_on_a_phone_too(chromium, tmp_path):
+    driver = open_page(chromium, tmp_path, index_page(), width=390)
+    driver.find_element(By.XPATH, "//thead//th[normalize-space()='Packages']/button").click()
+    assert shown(driver)[0] == "web-9"
+
+
+def test_without_scripts_the_index_is_there_to_read(chromium, tmp_path):
+    chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        driver = open_page(chromium, tmp_path, index_page())
+        assert len(shown(driver)) == 10
+        assert not driver.find_element(By.CLASS_NAME, "tools").is_displayed()
+    finally:
+        chromium.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

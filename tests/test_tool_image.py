@@ -109,6 +109,7 @@ def test_it_makes_what_a_schedule_names(tool):
 
 
 def test_it_passes_the_default_policy_and_is_small(tool):
+    assert tool.images.get(TOOL)
     found = audit(f"docker:{TOOL}")
     policy = read_policy()
     findings = found.findings.set_index("check_id")

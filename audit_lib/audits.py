@@ -50,7 +50,8 @@ class Planned:
     """One audit of a schedule; paths are as the schedule states them, below its folder.
 
     `name` is that of its folder below `reports`. `images` by role: `image` alone, or `full` and `minimal`, with `app` or without.
-    `notebook` and `policy`: None for those that are used where nobody names one. `lines`: where the schedule says these things.
+    `scanner_reports`: by the role of the image that they are about. `notebook` and `policy`: None for those that are used where
+    nobody names one. `lines`: where the schedule says these things.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Planned:
     formats: tuple[str, ...]
     policy: str | None
     vex: tuple[str, ...]
-    scanner_reports: tuple[str, ...]
+    scanner_reports: Mapping[HistoryRole, tuple[str, ...]]
     gate: Gate
     keep: Keep
     lines: Mapping[str, int]
@@ -133,7 +134,7 @@ def _audits(reader: Reader, node: Node, defaults: Mapping[str, Node]) -> list[Pl
         "formats": _texts(reader, fields, "formats", key) or ("html",),
         "policy": reader.text(fields["policy"], f"{key}.policy") if "policy" in fields else None,
         "vex": _texts(reader, fields, "vex", key),
-        "scanner_reports": _texts(reader, own, "scanner_reports", key),
+        "scanner_reports": _reports(reader, own, references, key),
         "gate": _gate(reader, fields["gate"], f"{key}.gate") if "gate" in fields else Gate(),
         "keep": _keep(reader, fields["keep"], f"{key}.keep") if "keep" in fields else Keep(),
         "lines": {"name": own["name"].line, **{word: child.line for word, child in fields.items()}},
@@ -162,6 +163,18 @@ def _references(reader: Reader, node: Node, own: Mapping[str, Node], key: str) -
         expected = "expected the key image, or full and minimal, with app or without"
         raise SettingsError(f"{reader.path}, line {node.line}: {key}: {expected}, found {stated}")
     return found
+
+
+def _reports(
+    reader: Reader, own: Mapping[str, Node], references: Mapping[HistoryRole, str], key: str
+) -> dict[HistoryRole, tuple[str, ...]]:
+    """Return the reports of scanners by image: a list where there is one image, else a list for each that has some."""
+    if "scanner_reports" not in own:
+        return {}
+    if "image" in references:
+        return {"image": _texts(reader, own, "scanner_reports", key)}
+    given = reader.mapping(own["scanner_reports"], f"{key}.scanner_reports", optional=tuple(references))
+    return {role: _texts(reader, given, role, f"{key}.scanner_reports") for role in references if role in given}
 
 
 def _platforms(reader: Reader, node: Node, key: str) -> tuple[str, ...]:

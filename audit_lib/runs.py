@@ -7,9 +7,10 @@ import datetime as dt
 import difflib
 import hashlib
 import json
+import os
 import tempfile
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,13 @@ _IMAGE_PARAMETERS: Mapping[HistoryRole, str] = {
     "minimal": "minimal_image",
     "app": "app_image",
 }
-_PLATFORM, _POLICY = "platform", "policy_file"
+_REPORT_PARAMETERS: Mapping[HistoryRole, str] = {
+    "image": "scanner_report_files",
+    "full": "full_report_files",
+    "minimal": "minimal_report_files",
+    "app": "app_report_files",
+}
+_PLATFORM, _POLICY, _VEX = "platform", "policy_file", "vex_files"
 # For so many days ahead it is looked at whether findings stay the same; an unchanged image is audited anew at the latest then.
 _HORIZON = 30
 
@@ -85,7 +92,7 @@ def run_audit(planned: Planned, *, reports: str, run_utc: str, last: History | N
         basis = _basis(planned, policy)
         if last is not None and _is_unchanged(planned, last.runs, basis, Path(reports), run_utc):
             return _unchanged(planned, last, run_utc)
-        found = {role: _audited(planned, wanted, policy) for role, wanted in planned.images.items()}
+        found = {role: _audited(planned, role, policy) for role in planned.images}
         folder = new_folder(Path(reports) / planned.name, run_utc)
         return _reported(planned, found, folder, basis=basis, run_utc=run_utc)
     except (AuditError, OSError, ValueError) as error:
@@ -159,7 +166,8 @@ def _problems(planned: Planned) -> Iterator[tuple[str, str]]:
         chosen_formats(planned.formats, notebook, notebook_of(planned))
     except AuditError as error:
         yield "formats", str(error)
-    given = {name for role, name in _IMAGE_PARAMETERS.items() if role in planned.images} | {_PLATFORM, _POLICY}
+    given = {name for role, name in _IMAGE_PARAMETERS.items() if role in planned.images}
+    given |= {_PLATFORM, _POLICY, _VEX, *_REPORT_PARAMETERS.values()}
     for name in sorted(given & planned.parameters.keys()):
         yield "parameters", f"{name} is what another key of the schedule states, expected it there"
     for role in planned.images:
@@ -185,12 +193,13 @@ def _policy(planned: Planned) -> Policy:
     return policy.gated_at(None if word == NEVER else typing.cast("Severity", word))
 
 
-def _audited(planned: Planned, wanted: Wanted, policy: Policy) -> Audit:
+def _audited(planned: Planned, role: HistoryRole, policy: Policy) -> Audit:
+    wanted = planned.images[role]
     return audit(
         wanted.reference,
         platform=wanted.platform,
         policy=policy,
-        scanner_reports=planned.scanner_reports,
+        scanner_reports=planned.scanner_reports.get(role, ()),
         vex=planned.vex,
     )
 
@@ -198,9 +207,19 @@ def _audited(planned: Planned, wanted: Wanted, policy: Policy) -> Audit:
 def _parameters(planned: Planned) -> dict[str, object]:
     known = notebook_parameters(notebook_of(planned))
     given: dict[str, object] = {_IMAGE_PARAMETERS[role]: wanted.reference for role, wanted in planned.images.items()}
-    stated = {_PLATFORM: next(iter(planned.images.values())).platform, _POLICY: planned.policy}
+    stated = {
+        _PLATFORM: next(iter(planned.images.values())).platform,
+        _POLICY: planned.policy,
+        _VEX: _paths(planned.vex),
+        **{_REPORT_PARAMETERS[role]: _paths(paths) for role, paths in planned.scanner_reports.items()},
+    }
     given |= {name: value for name, value in stated.items() if value is not None and name in known}
     return {**given, **planned.parameters}
+
+
+def _paths(paths: Sequence[str]) -> str | None:
+    """Return files as a notebook takes several, None for none."""
+    return os.pathsep.join(str(Path(path).absolute()) for path in paths) or None
 
 
 def _gate(findings: pd.DataFrame, planned: Planned) -> str | None:
@@ -244,7 +263,8 @@ def _is_same(found: Audit, days: int) -> bool:
 
 def _basis(planned: Planned, policy: Policy) -> str:
     """Return what an audit depends on beside its images, as one short text."""
-    documents = (*planned.vex, *planned.scanner_reports, str(find_notebook(notebook_of(planned))))
+    reports = [path for paths in planned.scanner_reports.values() for path in paths]
+    documents = (*planned.vex, *reports, str(find_notebook(notebook_of(planned))))
     stated = {
         "tool": [provenance.version(), provenance.commit()],
         "policy": policy.digest,

@@ -40,7 +40,7 @@ audits:
     gate:
       checks: [no-shell]
     vex: [a.json]
-    scanner_reports: [grype.json, trivy.json]
+    scanner_reports: {minimal: [grype.json, trivy.json]}
 """
 
 
@@ -73,7 +73,7 @@ def test_a_schedule_names_images_pairs_and_what_holds_for_all():
     assert (web.policy, arm64.policy) == ("policy.yml", "policy.yml")
     assert (web.gate, arm64.gate) == (Gate(fail_on="medium"), Gate(checks=("no-shell",)))
     assert (web.keep, arm64.keep) == (Keep(reports=30, days=90), Keep(reports=30, days=90))
-    assert (arm64.vex, arm64.scanner_reports) == (("a.json",), ("grype.json", "trivy.json"))
+    assert (arm64.vex, arm64.scanner_reports) == (("a.json",), {"minimal": ("grype.json", "trivy.json")})
     assert (web.lines["name"], web.lines["parameters"], web.lines["policy"]) == (11, 15, 7)
 
 
@@ -151,6 +151,10 @@ def test_what_a_schedule_leaves_out_has_a_default():
         (
             audits("- name: web", "  image: a", "  gate:", "    fail_on: grave"),
             "audits.yml, line 6: audits.web.gate.fail_on: expected one of critical, high, medium, low, never, found 'grave'",
+        ),
+        (
+            audits("- {name: web, full: a, minimal: b, scanner_reports: [c.json]}"),
+            "audits.yml, line 3: audits.web.scanner_reports: expected a mapping, found a list",
         ),
         (
             audits("- {name: web, image: a, keep: {days: 0}}"),

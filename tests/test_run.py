@@ -248,3 +248,25 @@ def test_a_history_that_is_damaged_is_said_and_costs_no_report(two):
     assert [line for line in said if "error" in line] == [said[0]]
     assert said[0].startswith(f"image-audit: error: history: runs/{damaged.name} or a file of its name cannot be read")
     assert len(list(two.glob("reports/*/*/report.html"))) == 4
+
+
+def test_what_a_scanner_said_counts_and_its_new_report_is_a_change(two):
+    match = {
+        "vulnerability": {"id": "CVE-2024-0001", "severity": "Critical", "fix": {"state": "unknown", "versions": []}},
+        "artifact": {"name": "package-0", "version": "1.0", "type": "deb", "purl": "pkg:deb/debian/package-0@1.0"},
+        "matchDetails": [],
+    }
+    report = {"matches": [match], "descriptor": {"name": "grype", "version": "0.80.0"}, "source": {"type": "image"}}
+    (two / "grype.json").write_text(json.dumps(report))
+    write_schedule(
+        two,
+        "{name: a, image: 'oci-dir:image-0', notebook: small.ipynb, gate: {fail_on: never}, scanner_reports: [grype.json]}",
+    )
+    assert run(two)[0] == 0
+    run(two, "--only-changed", now=FIRST + DAY)
+    (two / "grype.json").write_text(json.dumps(report | {"matches": []}))
+    run(two, "--only-changed", now=FIRST + 2 * DAY)
+    runs = read_history(two / "reports" / "history").runs
+    assert runs["status"].tolist() == ["read", "unchanged", "read"]
+    assert runs["vulnerability_count"].tolist() == [1, 1, 0]
+    assert runs["severe_vulnerability_count"].tolist() == [1, 1, 0]

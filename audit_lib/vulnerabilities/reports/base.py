@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -108,6 +108,16 @@ class ReportFormat:
     parse: Callable[[Mapping[str, Any], str], Report]
 
 
+def list_of(value: object) -> list[Any]:
+    """Return a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def objects_of(value: object) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a list, nothing for anything else."""
+    yield from (one for one in list_of(value) if isinstance(one, dict))
+
+
 def line_of(value: object) -> str | None:
     r"""Return text in one line of at most 2,000 characters, None for anything else: reports quote whole advisories.
 
@@ -138,8 +148,7 @@ def id_in(value: object) -> str | None:
 
 def ids_of(values: object) -> tuple[str, ...]:
     """Return the ids in a list, in its order, each once."""
-    listed = values if isinstance(values, list) else []
-    return tuple(dict.fromkeys(found for one in listed if (found := line_of(one)) is not None))
+    return tuple(dict.fromkeys(found for one in list_of(values) if (found := line_of(one)) is not None))
 
 
 def number_of(value: object, *, most: float) -> float | None:

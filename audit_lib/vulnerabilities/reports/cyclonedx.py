@@ -15,6 +15,7 @@ from audit_lib.vulnerabilities.reports.base import (
     ReportFormat,
     fix_of,
     line_of,
+    objects_of,
     score_of,
     severity_of,
     utc_of,
@@ -162,17 +163,13 @@ def _fixed(stated: Mapping[str, Any], affected: Mapping[str, Any]) -> str | None
     for one in versions if isinstance(versions, list) else []:
         if isinstance(one, dict) and text(one.get("status")) == "unaffected":
             return line_of(one.get("version")) or line_of(one.get("range"))
-    for one in _objects(stated.get("properties")):
+    for one in objects_of(stated.get("properties")):
         if text(one.get("name")) == _FIXED_IN:
             return line_of(one.get("value"))
     sentence = line_of(stated.get("recommendation"))
     if sentence is not None and sentence.startswith("Upgrade ") and " to version " in sentence:
         return sentence.rpartition(" to version ")[2]
     return None
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    yield from (one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
 
 
 FORMAT = ReportFormat(

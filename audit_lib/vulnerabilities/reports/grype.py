@@ -15,6 +15,7 @@ from audit_lib.vulnerabilities.reports.base import (
     fix_of,
     ids_of,
     line_of,
+    list_of,
     number_of,
     score_of,
     severity_of,
@@ -59,7 +60,7 @@ def parse(document: Mapping[str, Any], path: str) -> Report:
 
 
 def _digests(target: Mapping[str, Any]) -> Iterator[str]:
-    for value in (target.get("imageID"), target.get("manifestDigest"), *_list(target.get("repoDigests"))):
+    for value in (target.get("imageID"), target.get("manifestDigest"), *list_of(target.get("repoDigests"))):
         digest = text(value)
         if digest is not None:
             yield digest.rpartition("@")[2]
@@ -67,7 +68,7 @@ def _digests(target: Mapping[str, Any]) -> Iterator[str]:
 
 def _ignored(match: Mapping[str, Any]) -> tuple[MatchStatus, str | None]:
     """Return the status and the reason of a match that was taken out: the VEX statement's, where one did."""
-    for rule in _list(match.get("appliedIgnoreRules")):
+    for rule in list_of(match.get("appliedIgnoreRules")):
         if not isinstance(rule, dict):
             continue
         said = text(rule.get("vex-status"))
@@ -85,7 +86,7 @@ def _add(found: Report, place: str, match: Mapping[str, Any], status: MatchStatu
     if identity is None or name is None:
         found.breaks(place, "expected /vulnerability/id and /artifact/name to be texts")
         return
-    related = [one for one in _list(match.get("relatedVulnerabilities")) if isinstance(one, dict)]
+    related = [one for one in list_of(match.get("relatedVulnerabilities")) if isinstance(one, dict)]
     score = _score(stated, *related)
     fix = inner(stated, "fix")
     fixed_version = versions_of(fix.get("versions"))
@@ -111,7 +112,7 @@ def _add(found: Report, place: str, match: Mapping[str, Any], status: MatchStatu
             status=status,
             justification=why,
             path=next(
-                (line_of(one.get("path")) for one in _list(artifact.get("locations")) if isinstance(one, dict)), None
+                (line_of(one.get("path")) for one in list_of(artifact.get("locations")) if isinstance(one, dict)), None
             ),
         )
     )
@@ -122,7 +123,7 @@ def _score(*stated: Mapping[str, Any]) -> float | None:
     for one in stated:
         scores = [
             score_of(inner(cvss, "metrics").get("baseScore"))
-            for cvss in _list(one.get("cvss"))
+            for cvss in list_of(one.get("cvss"))
             if isinstance(cvss, dict)
         ]
         known = [score for score in scores if score is not None]
@@ -133,20 +134,16 @@ def _score(*stated: Mapping[str, Any]) -> float | None:
 
 def _epss(*stated: Mapping[str, Any]) -> float | None:
     for one in stated:
-        for entry in _list(one.get("epss")):
+        for entry in list_of(one.get("epss")):
             if isinstance(entry, dict) and (score := number_of(entry.get("epss"), most=1)) is not None:
                 return score
     return None
 
 
 def _dates(fix: Mapping[str, Any]) -> Iterator[str]:
-    for one in _list(fix.get("available")):
+    for one in list_of(fix.get("available")):
         if isinstance(one, dict) and (day := utc_of(one.get("date"))) is not None:
             yield day
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 FORMAT = ReportFormat(

@@ -14,6 +14,7 @@ from audit_lib.vulnerabilities.reports.base import (
     fix_of,
     ids_of,
     line_of,
+    objects_of,
     score_of,
     severity_of,
     utc_of,
@@ -117,20 +118,16 @@ def _matches(
 
 def _fixed(record: Mapping[str, Any], name: str | None) -> Iterator[str]:
     """Yield the versions that a record says have the fix, of the package that was matched."""
-    for affected in _objects(record.get("affected")):
+    for affected in objects_of(record.get("affected")):
         if line_of(inner(affected, "package").get("name")) != name:
             continue
-        for one in _objects(affected.get("ranges")):
+        for one in objects_of(affected.get("ranges")):
             if text(one.get("type")) != "GIT":
                 yield from (
                     version
-                    for event in _objects(one.get("events"))
+                    for event in objects_of(one.get("events"))
                     if (version := line_of(event.get("fixed"))) is not None
                 )
-
-
-def _objects(value: object) -> Iterator[dict[str, Any]]:
-    yield from (one for one in value if isinstance(one, dict)) if isinstance(value, list) else ()
 
 
 FORMAT = ReportFormat(

@@ -16,6 +16,7 @@ from audit_lib.vulnerabilities.reports.base import (
     fix_of,
     id_in,
     line_of,
+    list_of,
     score_of,
     severity_of,
     utc_of,
@@ -104,8 +105,8 @@ def _add(found: Report, place: str, result: Mapping[str, Any], rule: Mapping[str
     # Code hosts sort by `security-severity`. Trivy puts 2.0 there for every low one: a rank, no score of the vulnerability.
     score = score_of(properties.get("cvssV3"))
     rank = score_of(properties.get("security-severity"))
-    words = [facts.get("severity"), properties.get("cvssV3_severity"), *_list(properties.get("tags"))]
-    suppressed = [one for one in _list(result.get("suppressions")) if isinstance(one, dict)]
+    words = [facts.get("severity"), properties.get("cvssV3_severity"), *list_of(properties.get("tags"))]
+    suppressed = [one for one in list_of(result.get("suppressions")) if isinstance(one, dict)]
     for purl, name, version in _packages(own, facts, properties):
         fixed_version = versions_of(own.get("fixed") or properties.get("fixed_version") or facts.get("fixed"))
         severity = severity_of(words, rank if score is None else score)
@@ -160,7 +161,7 @@ def _facts(said: str) -> dict[str, str]:
 
 
 def _purls(properties: Mapping[str, Any]) -> list[str]:
-    stated = [*_list(properties.get("purls")), properties.get("purl")]
+    stated = [*list_of(properties.get("purls")), properties.get("purl")]
     return list(dict.fromkeys(purl for one in stated if (purl := line_of(one)) is not None and purl.startswith("pkg:")))
 
 
@@ -172,15 +173,11 @@ def _reason(suppression: Mapping[str, Any]) -> str:
 
 
 def _path(result: Mapping[str, Any]) -> str | None:
-    for location in _list(result.get("locations")):
+    for location in list_of(result.get("locations")):
         if isinstance(location, dict):
             uri = inner(inner(location, "physicalLocation"), "artifactLocation").get("uri")
             return line_of(uri)
     return None
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 FORMAT = ReportFormat(

@@ -68,10 +68,15 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The headline, what fails on either side, what the move breaks and how much is not known: one paragraph of figures."""
+        """The headline, what fails and is vulnerable on either side, what the move breaks, how much is not known: a paragraph."""
         sentences = headline_of(self.summary, str(fact(self.full, "image")), str(fact(self.minimal, "image")))
-        risks = self.migration_risks if self.knows("migration_risks") else None
-        return verdict_of(sentences, self.finding_changes, risks, self.gaps)
+        return verdict_of(
+            sentences,
+            findings=self.finding_changes,
+            vulnerabilities=self.vulnerability_changes if self.knows("vulnerability_changes") else None,
+            risks=self.migration_risks if self.knows("migration_risks") else None,
+            gaps=self.gaps,
+        )
 
     def _repr_html_(self) -> str:
         """Show the comparison in a notebook: the headline, the summary, and the other tables folded where they are made."""

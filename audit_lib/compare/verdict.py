@@ -11,17 +11,24 @@ from audit_lib.tables import RiskSeverity
 from audit_lib.units import format_count
 
 _UNDECIDED = ("manual", "not_assessable")
+_GONE = ("not_affected", "fixed")
 
 
 def verdict_of(
-    sentences: Iterable[str], findings: pd.DataFrame, risks: pd.DataFrame | None, gaps: tuple[str, ...]
+    sentences: Iterable[str],
+    *,
+    findings: pd.DataFrame,
+    vulnerabilities: pd.DataFrame | None,
+    risks: pd.DataFrame | None,
+    gaps: tuple[str, ...],
 ) -> str:
-    """Return a paragraph: what the minimal image has less of, what fails on either, what the move breaks, how much is not known.
+    """Return a paragraph: what the minimal image has less of, what fails and is vulnerable on either, what the move breaks.
 
-    `sentences`: those of `headline_of`. `findings`: schema `FindingChange`; `risks`: schema `MigrationRisk`, None where nothing is
-    known of them. What was not decided is counted beside what fails, and what is unknown is said to be.
+    `sentences`: those of `headline_of`. Schemas: `FindingChange`, `VulnerabilityChange`, `MigrationRisk`; None where nothing is
+    known of them. What was not decided is counted beside what fails, what is unknown is said to be, and gaps are counted last.
     """
-    return " ".join([*sentences, *_failing(findings), _breaking(risks), *_unknown(gaps)])
+    parts = [*sentences, *_failing(findings), _vulnerable(vulnerabilities), _breaking(risks), *_unknown(gaps)]
+    return " ".join(parts)
 
 
 def _failing(findings: pd.DataFrame) -> Iterator[str]:
@@ -32,6 +39,19 @@ def _failing(findings: pd.DataFrame) -> Iterator[str]:
         f"Of {_counted(len(findings), 'check')} of the policy, {format_count(int(full.eq('fail').sum()))} fail on the full image "
         f"and {format_count(int(minimal.eq('fail').sum()))} on the minimal one; "
         f"{format_count(int(full.isin(_UNDECIDED).sum()))} and {format_count(int(minimal.isin(_UNDECIDED).sum()))} are not decided."
+    )
+
+
+def _vulnerable(vulnerabilities: pd.DataFrame | None) -> str:
+    if vulnerabilities is None:
+        return "How many vulnerabilities they have is unknown."
+    counts = []
+    for role in ("full", "minimal"):
+        status = vulnerabilities[f"status_{role}"]
+        counts.append(vulnerabilities.loc[status.notna() & ~status.isin(_GONE), "vulnerability_id"].nunique())
+    return (
+        f"{_counted(counts[0], 'vulnerability', 'vulnerabilities')} of the full image and {format_count(counts[1])} of the minimal "
+        "one are known and not ruled out."
     )
 
 
@@ -50,5 +70,5 @@ def _unknown(gaps: tuple[str, ...]) -> Iterator[str]:
         yield f"{_counted(len(gaps), 'gap')} in what is known {'stands' if len(gaps) == 1 else 'stand'} in the report."
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
+def _counted(count: int, noun: str, several: str | None = None) -> str:
+    return f"{format_count(count)} {noun if count == 1 else several or f'{noun}s'}"

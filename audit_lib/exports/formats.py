@@ -197,10 +197,11 @@ def chosen_formats(names: Iterable[str], notebook: NotebookNode, called: str) ->
 
 
 def drop_unasked(folder: Path, formats: Iterable[Format]) -> None:
-    """Remove what a notebook wrote for writers alone, unless it was asked for."""
+    """Remove what a notebook wrote for writers alone, unless it was asked for; a Parquet without its CSV is the notebook's own."""
     if "parquet" in {one.name for one in formats}:
         return
-    for path in [*folder.glob("tables/*.parquet"), *folder.glob(f"{FOLDER}/*/*")]:
+    beside = [path for path in folder.glob("tables/*.parquet") if path.with_suffix(".csv").is_file()]
+    for path in [*beside, *folder.glob(f"{FOLDER}/*/*")]:
         path.unlink()
     for path in sorted([*folder.glob(f"{FOLDER}/*"), *folder.glob(FOLDER)], reverse=True):
         path.rmdir()

@@ -210,7 +210,9 @@ def test_names_of_sheets_are_short_and_unique_whatever_their_case(tmp_path):
 
 
 def test_a_table_without_rows_has_its_head_and_one_that_is_too_wide_is_refused(tmp_path):
-    assert cells(written(tmp_path, none=text()), "none") == [["name"]]
+    book = written(tmp_path, none=text())
+    assert cells(book, "none") == [["name"]]
+    assert "none | 0 | no rows: there is none, or nothing is known of it; the report tells which" in cover(book)
     with pytest.raises(TableError, match="wide: expected at most 16384 columns in a sheet, found 16385"):
         written(tmp_path, wide=pd.DataFrame([[1] * 16385], columns=[str(number) for number in range(16385)]))
 

@@ -122,6 +122,8 @@ def _sheets(tables: Mapping[str, pd.DataFrame]) -> Iterator[_Sheet]:
         count = max(1, math.ceil(len(rows) / room))
         for number in range(count):
             sheet = _Sheet(_free_name(table, taken), table, rows.iloc[number * room : (number + 1) * room])
+            if not len(rows):
+                sheet.notes.append("no rows: there is none, or nothing is known of it; the report tells which")
             if count > 1:
                 sheet.notes.append(f"part {number + 1} of {count}: a sheet holds {format_count(room)} rows")
             yield sheet

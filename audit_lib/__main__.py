@@ -436,6 +436,7 @@ def _overview(found: Audit) -> str:
             + repr(
                 show(three_numbers(found.vulnerability_counts), rows=None, is_known=found.knows("vulnerability_counts"))
             ),
+            "Known vulnerabilities\n" + "\n".join(found.vulnerability_notes),
             *(["Attached to it (listed, not checked)\n" + repr(show(attached))] if len(attached) else []),
         ]
     )
@@ -454,6 +455,7 @@ def _comparison_overview(both: Comparison) -> str:
             repr(show(both.summary, rows=None)),
             "What the move would break (severity high and medium; --table migration_risks tells all)\n"
             + repr(show(risks[["severity", "place", "why"]], rows=15, is_known=both.knows("migration_risks"))),
+            "Known vulnerabilities\n" + "\n".join(both.vulnerability_notes),
             "Package databases\n" + repr(show(pd.concat([both.full.databases, both.minimal.databases]), rows=None)),
             "Packages that changed most\n"
             + repr(show(largest.drop(columns=["order", "matched_by", "counterpart"]), rows=15)),

@@ -367,6 +367,17 @@ def test_the_command_reads_reports_and_drafts_vex(tmp_path):
     assert (document["timestamp"], document["author"], len(document["statements"])) == ("2026-01-01T00:00:00Z", "me", 3)
 
 
+def test_overviews_say_the_numbers_of_each_source_or_that_they_are_unknown(tmp_path):
+    report = str(written("minimal.trivy.json", tmp_path))
+    shown = run("--quiet", "compare", "sample:full", "sample:minimal", "--minimal-report", report)
+    assert shown.returncode == 0, shown.stderr
+    assert "Whether sample:full has known vulnerabilities is unknown, which is not none" in shown.stdout
+    assert (
+        "sample:minimal, by trivy (data of a date that it does not state): 8 matches, 8 unique ids, 8 after VEX."
+        in shown.stdout
+    )
+
+
 def test_the_command_names_what_is_wrong_in_one_line(tmp_path):
     path = tmp_path / "report.json"
     path.write_text("{}")

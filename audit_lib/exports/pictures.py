@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import sub
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Charts are drawn in a dozen colours; the others are their edges.
@@ -22,8 +24,9 @@ DOTS_PER_INCH = 150
 def with_palette(png: bytes) -> bytes:
     """Return a picture as PNG with at most 64 colours; as it was where it has transparent parts, is no PNG, or was smaller."""
     try:
-        picture = Image.open(io.BytesIO(png), formats=["PNG"])
-        coloured = picture.convert("RGBA")
+        with _whole_pictures_only():
+            picture = Image.open(io.BytesIO(png), formats=["PNG"])
+            coloured = picture.convert("RGBA")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return png
     if coloured.getchannel("A").getextrema()[0] != _OPAQUE:
@@ -60,7 +63,9 @@ def with_indices(chunk: bytes, width: int, height: int) -> tuple[bytes, bytes] |
     header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\0\0\0"
     png = _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", chunk) + _chunk(b"IEND", b"")
     try:
-        picture = Image.open(io.BytesIO(png), formats=["PNG"])
+        with _whole_pictures_only():
+            picture = Image.open(io.BytesIO(png), formats=["PNG"])
+            picture.load()
         colours = picture.getcolors(_MOST_COLOURS)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
@@ -69,6 +74,17 @@ def with_indices(chunk: bytes, width: int, height: int) -> tuple[bytes, bytes] |
     reduced = picture.quantize(len(colours), method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     palette = bytes(reduced.getpalette() or ())[: 3 * len(colours)]
     return (palette, reduced.tobytes()) if reduced.convert("RGB").tobytes() == picture.tobytes() else None
+
+
+@contextmanager
+def _whole_pictures_only() -> Iterator[None]:
+    """Have Pillow refuse a picture that is cut: WeasyPrint tells it, for all who use it, to fill what is missing with black."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -68,7 +68,8 @@ def differences(sheet: list[list[str]], table: pd.DataFrame) -> list[tuple[objec
     assert sheet[0] == list(table.columns)
     assert len(sheet) == len(table) + 1
     found = []
-    for name, column in zip(table.columns, zip(*sheet[1:], strict=True), strict=True):
+    columns = list(zip(*sheet[1:], strict=True)) if len(table) else [()] * len(table.columns)
+    for name, column in zip(table.columns, columns, strict=True):
         for row, (shown, value) in enumerate(zip(column, table[name].tolist(), strict=True)):
             if pd.isna(value):
                 same = shown == ""

@@ -75,6 +75,14 @@ def tool(
     finally:
         for image in (TOOL, BASE):
             docker_client.api.remove_image(image, force=True)
+        remove_stages(docker_client)
+
+
+def remove_stages(client: docker.DockerClient) -> None:
+    """Remove what is left of the first stage: without a tag, but with its gigabyte."""
+    for image in client.images.list(filters={"dangling": True}):
+        if any("/opt/audit" in (step.get("CreatedBy") or "") for step in image.history()):
+            client.api.remove_image(image.id, force=True)
 
 
 def test_it_runs_without_a_network_and_without_rights(tool):

@@ -20,7 +20,7 @@ report: $(VENV)/.ready ## Compare the two sample images and leave a report under
 	@echo 'The report is $(CURDIR)/$(REPORT)/report.html'
 
 .PHONY: test
-test: $(VENV)/.ready ## Run all tests: units, doctests, notebooks, architecture, engines where they answer
+test: $(VENV)/.ready ## Run the tests: units, doctests, notebooks, architecture, engines where they answer (ARGS='-m slow': the rest)
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: lint

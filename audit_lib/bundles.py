@@ -154,6 +154,8 @@ def _of_zip(path: Path, archive: zipfile.ZipFile) -> Bundle:
     files: dict[str, int] = {}
     others: dict[str, str] = {}
     for entry in entries:
+        if not entry.filename:  # zipfile asks a nameless entry for its last letter
+            raise AuditError(f"{path}: an entry without a name")
         name = entry.orig_filename.removesuffix("/") if entry.is_dir() else entry.orig_filename
         if not is_inside(name):
             raise AuditError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -74,16 +76,24 @@ class _Kernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         spec = KernelSpec(**get_kernel_dict())
-        # What the kernel has to say of itself (that it talks over TCP, on this machine; that it was interrupted, which is how it is
-        # ended where it is slow to end) is for nobody who waits for a report. What goes wrong in a cell does not come this way.
-        spec.argv = [*spec.argv, "--IPKernelApp.log_level=CRITICAL"]
         # Charts go to paper too.
-        spec.argv += [f"--InlineBackend.print_figure_kwargs={{'dpi': {DOTS_PER_INCH}, 'bbox_inches': 'tight'}}"]
+        spec.argv = [
+            *spec.argv,
+            f"--InlineBackend.print_figure_kwargs={{'dpi': {DOTS_PER_INCH}, 'bbox_inches': 'tight'}}",
+        ]
         spec.env = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", GIVEN: self.given}
         if _PACKAGE.parent.name not in {"site-packages", "dist-packages"}:
             paths = [str(_PACKAGE.parent), os.environ.get("PYTHONPATH", "")]
             spec.env["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         return spec
+
+    async def start_kernel(self, **options: Any) -> None:  # type: ignore[override] # there it is an assigned function
+        """Start the kernel; what it has to say of itself is for nobody who waits for a report.
+
+        That it talks over TCP, on this machine; that it was interrupted, which is how it is ended where it is slow to end; that a
+        socket was closed by then. What goes wrong in a cell does not come this way.
+        """
+        await super().start_kernel(stderr=subprocess.DEVNULL, **options)
 
 
 def _reason(notebook: str, error: PapermillExecutionError) -> str:

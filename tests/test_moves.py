@@ -18,7 +18,7 @@ from audit_lib import Audit, Comparison, audit, compare
 from tests import real_images
 from tests.images import Entry, Layer, file, layer_tar, symlink
 
-pytestmark = [pytest.mark.engine, pytest.mark.real]
+pytestmark = [pytest.mark.engine, pytest.mark.real, pytest.mark.slow]
 
 # Images of this run; what another run makes has other names.
 PREFIX = f"audit-test-move-{os.getpid()}"

@@ -15,6 +15,8 @@ from audit_lib.verification import verify
 from tests.images import oci_dir
 from tests.tools import tool, unavailable
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 # In Turkish an I is not the capital of an i, in German a comma stands where a point does.
 ELSEWHERE = {

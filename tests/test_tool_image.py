@@ -23,7 +23,7 @@ BASE, TOOL = "audit-test/tool-base:1", "audit-test/tool:1"
 # Debian's Python, which the wheels have to be for.
 PYTHON = "3.11"
 
-pytestmark = [pytest.mark.engine, pytest.mark.real]
+pytestmark = [pytest.mark.engine, pytest.mark.real, pytest.mark.slow]
 
 
 def wheels(folder: Path) -> Path:

@@ -423,6 +423,18 @@ def test_a_zip_with_any_byte_changed_gives_faults_or_one_error(tmp_path_factory,
         assert "\n" not in str(error)
 
 
+def test_an_entry_whose_name_ends_before_it_begins_is_told(tmp_path):
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "report.html").write_bytes(PAGE)
+    write_manifest(tmp_path / "report", FACTS)
+    with open_bundle(tmp_path / "report") as bundle:
+        pack_bundle(bundle, tmp_path / "report.zip")
+    packed = (tmp_path / "report.zip").read_bytes()
+    (tmp_path / "report.zip").write_bytes(packed.replace(b"report.html", b"\0eport.html"))
+    with pytest.raises(AuditError, match=r"report\.zip: an entry without a name"):
+        faults(tmp_path / "report.zip")
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(["manifest.json", "SHA256SUMS", "statement.intoto.json"]), data=st.binary(max_size=200))
 def test_any_bytes_in_place_of_what_states_digests_give_faults(tmp_path_factory, name, data):

@@ -60,7 +60,18 @@ def test_checks_stand_by_their_severity_the_gravest_first():
     ax = charts.checks_by_status(audit("sample:full").findings)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["critical", "high", "medium", "low"]
     assert [part[:3] for part in drawn(ax)] == [
-        *((0, 0, 2), (0, 2, 1), (1, 0, 4), (1, 4, 1), (1, 5, 3), (2, 0, 6), (2, 6, 2), (2, 8, 2), (2, 10, 5)),
+        *(
+            (0, 0, 2),
+            (0, 2, 1),
+            (1, 0, 4),
+            (1, 4, 1),
+            (1, 5, 3),
+            (1, 8, 1),
+            (2, 0, 6),
+            (2, 6, 2),
+            (2, 8, 2),
+            (2, 10, 5),
+        ),
         *((3, 0, 3), (3, 3, 2), (3, 5, 1)),
     ]
 

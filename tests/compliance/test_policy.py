@@ -118,7 +118,10 @@ def test_of_two_waivers_for_a_check_the_one_that_ends_last_holds():
         ("just text", "policy.yml, line 1: a policy: expected a mapping, found 'just text'"),
         ("name: x\n", "policy.yml, line 1: a policy: expected the key schema"),
         ("schema: 2\n", "policy.yml, line 1: schema: expected 1, found '2'"),
-        ("schema: 1\n\ncheks:\n  image-age:\n    max_days: 1\n", f"policy.yml, line 3: a policy: 'cheks' is unknown, {KEYS}"),
+        (
+            "schema: 1\n\ncheks:\n  image-age:\n    max_days: 1\n",
+            f"policy.yml, line 3: a policy: 'cheks' is unknown (did you mean 'checks'?), {KEYS}",
+        ),
         (
             "schema: 1\nchecks:\n  image-age:\n    max_day: 1\n",
             ("policy.yml, line 4: checks.image-age: 'max_day' is unknown (did you mean 'max_days'?), "

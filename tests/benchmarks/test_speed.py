@@ -46,27 +46,28 @@ count = len(audited.files) + len(audited.packages)
 """
 # The command tells glibc to give back what is freed; a library leaves that to whoever holds the process.
 COMMAND = """
-from click.testing import CliRunner
+import contextlib
 from audit_lib import __main__
-__main__._give_memory_back()
-done = CliRunner().invoke(__main__.cli, ["-q", "inspect", sys.argv[1], "--store", "none", "--table", "files"])
-count = len(done.output)
+sys.argv = ["image-audit", "-q", "inspect", sys.argv[1], "--store", "none", "--table", "all", "--format", "csv", "-o", sys.argv[2]]
+with contextlib.suppress(SystemExit):
+    __main__.main()
+count = 0
 """
 
 
-def test_an_audit_of_gzip_layers_takes_at_most_twice_a_bare_walk(full_oci_dir, record_property):
+def test_an_audit_of_gzip_layers_takes_at_most_twice_a_bare_walk(full_oci_dir, tmp_path, record_property):
     layers = [str(path) for path in _layers(full_oci_dir)]
-    _compare(f"oci-dir:{full_oci_dir}", layers, record_property)
+    _compare(f"oci-dir:{full_oci_dir}", layers, tmp_path, record_property)
 
 
-def _compare(reference, layers, record_property):
+def _compare(reference, layers, folder, record_property):
     walks, audits = [], []
     for _ in range(ROUNDS):
         walks.append(_measured(WALK, *layers))
         audits.append(_measured(AUDIT, reference))
     walk = min(measured["seconds"] for measured in walks)
     audit = min(measured["seconds"] for measured in audits)
-    peak = _measured(COMMAND, reference)["peak_mib"]
+    peak = _measured(COMMAND, reference, str(folder))["peak_mib"]
     library_peak = max(measured["peak_mib"] for measured in audits)
     print(  # noqa: T201 - what the benchmark is run for; `make bench` shows it
         f"walk {walk:.2f} s, audit {audit:.2f} s = {audit / walk:.2f} walks, peak {peak:.0f} MiB "

@@ -17,8 +17,10 @@ import pytest
 from tests import real_images, registries
 from tests.tools import unavailable
 
-# How long an example takes says more of what else the machine does than of the code.
-hypothesis.settings.register_profile("here", deadline=None)
+# How long an example takes says more of what else the machine does than of the code. The same examples each time: a change is not
+# refused for what was wrong before it. `--hypothesis-profile=search` looks for others.
+hypothesis.settings.register_profile("here", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("here")
 # Importing and saving an image of 833 MB takes an engine longer than the client's usual minute.
 ENGINE_SECONDS = 600

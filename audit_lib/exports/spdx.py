@@ -140,13 +140,13 @@ def _licence(stated: str | None, references: dict[str, ExtractedLicensingInfo]) 
         return spdx_licensing.parse(stated)
     words = []
     for name in dict.fromkeys(stated.split("; ")):
-        if not name:
+        if not name.strip():
             continue
         if expression(name) == name:
             words.append(f"({name})")
             continue
         reference = f"LicenseRef-{sbom.slug(name)[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-        references[reference] = ExtractedLicensingInfo(reference, _safe(name), license_name=_line(name))
+        references[reference] = ExtractedLicensingInfo(reference, _safe(_line(name)), license_name=_line(name))
         words.append(reference)
     return spdx_licensing.parse(" AND ".join(words)) if words else SpdxNoAssertion()
 

@@ -254,6 +254,7 @@ def test_many_differences_are_counted_and_shown_in_part(here, tmp_path):
     assert "40 files" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.real
 def test_an_image_in_docker_podman_and_a_folder_is_the_same(

@@ -133,6 +133,7 @@ def test_owners_of_every_file_are_those_that_dpkg_names(
     assert {path: ours[path] for path in ours if ours[path][0] not in owners[path]} == {}
 
 
+@pytest.mark.slow
 def test_altered_files_are_those_that_dpkg_finds(
     docker_client: docker.DockerClient, docker_host: str, full_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ def test_an_exported_image_is_valid_and_reads_back_to_the_same_tables(name: str,
     assert back.image["file_bytes"].isna().all()
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.real
 def test_a_real_image_of_more_than_2_000_packages_does_so_too(full_oci_dir: Path, tmp_path: Path):

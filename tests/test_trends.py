@@ -138,6 +138,7 @@ def by_hand(values: dict[int, float]) -> tuple[float, float, float]:
     return slope, slope - 2.0035 * error, slope + 2.0035 * error
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_sixty_nights_in_the_notebook_are_those_worked_out_by_hand(sixty_nights, tmp_path):
     made = run_report("image_trend", tmp_path / "out", {"history_dir": str(sixty_nights)}, progress=False)

@@ -94,8 +94,10 @@ class History:
 def records_of(found: Audit, wanted: Wanted, *, audit_name: str, role: HistoryRole, run_utc: str) -> Records:
     """Return what a history keeps of an audit, by table; what the run adds (`report` …) is missing in `runs`."""
     label = wanted.label
-    unknown = [name for name in TABLES if not found.knows(name)]
-    vulnerabilities = found.vulnerabilities if found.knows("vulnerabilities") else None
+    # What is in a database that cannot be read is not gone: a night of it must not end what is open.
+    hidden = {"packages", "vulnerabilities"} if found.is_damaged else set()
+    unknown = [name for name in TABLES if name in hidden or not found.knows(name)]
+    vulnerabilities = None if "vulnerabilities" in unknown else found.vulnerabilities
     counts: dict[str, Any] = dict.fromkeys(("error", "is_gate_failed", "report", "fingerprint", "judged_until_utc"))
     counts |= _check_counts(found.findings)
     counts |= _vulnerability_counts(vulnerabilities)

@@ -810,6 +810,8 @@ class VulnerabilityCoverage(Row):
     """
 
     KEY: ClassVar[tuple[str, ...]] = ("image", "format", "ecosystem", "status")
+    # Of packages of these no advisories tell.
+    UNTOLD: ClassVar[tuple[str, ...]] = ("no_data", "no_ecosystem", "no_version")
 
     image: str
     format: str

@@ -55,6 +55,16 @@ def test_a_verdict_tells_nothing_found_from_nothing_known():
     )
 
 
+def test_a_verdict_says_of_how_many_packages_no_advisories_tell():
+    said = verdict_of(
+        [], findings=findings(), vulnerabilities=vulnerabilities(), untold=(653, 1), risks=risks(), gaps=()
+    )
+    assert said.startswith(
+        "0 vulnerabilities of the full image and 0 of the minimal one are known and not ruled out. "
+        "Of 653 packages of the full image and 1 of the minimal one no advisories tell. "
+    )
+
+
 def test_a_glance_shows_each_table_folded_with_its_rows_counted():
     table = pd.DataFrame({"name": list("abcdefg")})
     shown = at_a_glance(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,10 @@ from audit_lib.history import (
     repeated_records,
 )
 from audit_lib.wanted import Wanted
+from tests.images import oci_dir
 
 MINIMAL = Wanted("sample:minimal")
+GRYPE = {"matches": [], "source": {"type": "image", "target": {}}, "descriptor": {"name": "grype", "version": "0.90.0"}}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,22 @@ def test_without_vulnerability_data_their_number_is_unknown_not_zero(tmp_path, m
     (run,) = read_history(tmp_path).runs.to_dict("records")
     assert pd.isna(run["vulnerability_count"])
     assert "vulnerabilities" in run["unknown_tables"].split(", ")
+
+
+def test_what_a_damaged_database_hides_is_unknown_and_not_gone(tmp_path):
+    status = "Package: dash\nStatus: install ok installed\nArchitecture: amd64\nVersi"
+    site = "usr/lib/python3/site-packages/jinja2-2.10.dist-info/METADATA"
+    layer = {"var/lib/dpkg/status": status, site: "Metadata-Version: 2.1\nName: jinja2\nVersion: 2.10\n"}
+    oci_dir(tmp_path / "image", layers=[layer])
+    (tmp_path / "grype.json").write_text(json.dumps(GRYPE))
+    found = audit(f"oci-dir:{tmp_path / 'image'}", scanner_reports=[tmp_path / "grype.json"])
+    assert found.knows("vulnerabilities")
+    records = records_of(found, Wanted("x"), audit_name="a", role="image", run_utc="2026-01-01T00:00:00Z")
+    append_history(tmp_path / "history", [records], "2026-01-01T00:00:00Z")
+    (run,) = read_history(tmp_path / "history").runs.to_dict("records")
+    assert run["status"] == "damaged"
+    assert pd.isna(run["vulnerability_count"])
+    assert {"packages", "vulnerabilities"} <= set(run["unknown_tables"].split(", "))
 
 
 def test_an_image_that_could_not_be_read_is_a_row_with_its_error_and_nothing_else(tmp_path):

@@ -198,7 +198,9 @@ SEAMS = {
     "extracted": Seam((*_SCANS, "inventory", "ownership", "evidence", "evidence.*", "surface", "tables"), ("pandas",)),
     "seen": Seam((*_SCANS, "account", "evidence", "evidence.*", "surface", "tables")),
     "compare": Seam((*_TABLES, "surface", "compare.*", "exports.glance"), ("pandas",)),
-    "compare.vulnerabilities": Seam((*_TABLES, "compare.*", "vulnerabilities", "vulnerabilities.sources"), ("pandas",)),
+    "compare.vulnerabilities": Seam(
+        (*_TABLES, "compare.*", "vulnerabilities", "vulnerabilities.base", "vulnerabilities.sources"), ("pandas",)
+    ),
     "compare.*": Seam((*_TABLES, "links", "shell", "surface", "compare.*"), ("pandas",)),
     "vulnerabilities": Seam((*_TABLES, "vulnerabilities.*"), ("pandas",)),
     # Reports and statements are JSON from strangers, as SBOMs are.

@@ -16,7 +16,12 @@ from audit_lib.compare.sides import Audited, fact, has_files, has_layers
 from audit_lib.compare.summary import compare_summaries, headline_of
 from audit_lib.compare.surface import compare_surface, compare_surface_counts
 from audit_lib.compare.verdict import verdict_of
-from audit_lib.compare.vulnerabilities import compare_gains, compare_severities, compare_vulnerabilities
+from audit_lib.compare.vulnerabilities import (
+    compare_gains,
+    compare_severities,
+    compare_vulnerabilities,
+    untold_packages,
+)
 
 _OF_FILES = frozenset(
     {"file_changes", "category_sizes", "layer_sizes", "surface_counts", "surface_changes", "migration_risks"}
@@ -74,6 +79,7 @@ class Comparison:
             sentences,
             findings=self.finding_changes,
             vulnerabilities=self.vulnerability_changes if self.knows("vulnerability_changes") else None,
+            untold=(untold_packages(self.full), untold_packages(self.minimal)),
             risks=self.migration_risks if self.knows("migration_risks") else None,
             gaps=self.gaps,
         )

@@ -14,20 +14,22 @@ _UNDECIDED = ("manual", "not_assessable")
 _GONE = ("not_affected", "fixed")
 
 
-def verdict_of(
+def verdict_of(  # noqa: PLR0913 - what a verdict is made of
     sentences: Iterable[str],
     *,
     findings: pd.DataFrame,
     vulnerabilities: pd.DataFrame | None,
+    untold: tuple[int, int] = (0, 0),
     risks: pd.DataFrame | None,
     gaps: tuple[str, ...],
 ) -> str:
     """Return a paragraph: what the minimal image has less of, what fails and is vulnerable on either, what the move breaks.
 
     `sentences`: those of `headline_of`. Schemas: `FindingChange`, `VulnerabilityChange`, `MigrationRisk`; None where nothing is
-    known of them. What was not decided is counted beside what fails, what is unknown is said to be, and gaps are counted last.
+    known of them. `untold`: how many packages of the full and of the minimal image no advisories tell of. What was not decided is
+    counted beside what fails, what is unknown is said to be, and gaps are counted last.
     """
-    parts = [*sentences, *_failing(findings), _vulnerable(vulnerabilities), _breaking(risks), *_unknown(gaps)]
+    parts = [*sentences, *_failing(findings), _vulnerable(vulnerabilities, untold), _breaking(risks), *_unknown(gaps)]
     return " ".join(parts)
 
 
@@ -42,7 +44,7 @@ def _failing(findings: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _vulnerable(vulnerabilities: pd.DataFrame | None) -> str:
+def _vulnerable(vulnerabilities: pd.DataFrame | None, untold: tuple[int, int]) -> str:
     if vulnerabilities is None:
         return "How many vulnerabilities they have is unknown."
     counts = []
@@ -52,6 +54,11 @@ def _vulnerable(vulnerabilities: pd.DataFrame | None) -> str:
     return (
         f"{_counted(counts[0], 'vulnerability', 'vulnerabilities')} of the full image and {format_count(counts[1])} of the minimal "
         "one are known and not ruled out."
+    ) + (
+        f" Of {_counted(untold[0], 'package')} of the full image and {format_count(untold[1])} of the minimal one no advisories "
+        "tell."
+        if any(untold)
+        else ""
     )
 
 

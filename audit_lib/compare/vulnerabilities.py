@@ -6,8 +6,16 @@ import pandas as pd
 
 from audit_lib.compare.merging import made
 from audit_lib.compare.sides import Audited
-from audit_lib.tables import RemovalGain, SeverityCount, VulnerabilityChange, check_table, make_table
+from audit_lib.tables import (
+    RemovalGain,
+    SeverityCount,
+    VulnerabilityChange,
+    VulnerabilityCoverage,
+    check_table,
+    make_table,
+)
 from audit_lib.vulnerabilities import removal_gains
+from audit_lib.vulnerabilities.base import OWN
 from audit_lib.vulnerabilities.sources import each_once
 
 _KEY = ["vulnerability_id", "format", "name"]
@@ -65,3 +73,11 @@ def compare_gains(full: Audited, package_changes: pd.DataFrame) -> pd.DataFrame:
     )
     removed = package_changes.loc[package_changes["change"] == "removed", ["format", "name"]]
     return check_table(RemovalGain, gains.merge(removed, on=["format", "name"], how="inner", validate="one_to_one"))
+
+
+def untold_packages(side: Audited) -> int:
+    """Return how many packages of an image no advisories tell of; a scanner is taken to have looked at all of them."""
+    if (side.vulnerability_counts["found_by"] != OWN).any():
+        return 0
+    coverage = side.vulnerability_coverage
+    return int(coverage.loc[coverage["status"].isin(VulnerabilityCoverage.UNTOLD), "package_count"].sum())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from audit_lib.compliance.base import Judged, counted, fact, named
 from audit_lib.compliance.instructions import is_told
+from audit_lib.tables import VulnerabilityCoverage
 
 
 def unknown(found: Judged, need: str) -> str | None:
@@ -61,9 +62,7 @@ def _unmatched_packages(found: Judged) -> str | None:
     if len(found.scanner_reports):
         return None
     coverage = found.vulnerability_coverage
-    unmatched = int(
-        coverage.loc[coverage["status"].isin(["no_data", "no_ecosystem", "no_version"]), "package_count"].sum()
-    )
+    unmatched = int(coverage.loc[coverage["status"].isin(VulnerabilityCoverage.UNTOLD), "package_count"].sum())
     return f"of {counted(unmatched, 'package')} no advisories are held" if unmatched else None
 
 
